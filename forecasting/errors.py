@@ -1,0 +1,200 @@
+"""Every error a person can meet, drawn first.
+
+    NextcloseError                 exit code
+    ├── InputError                 2   something that was typed or handed in is wrong
+    │   ├── SettingError           2   a setting is unknown, missing or out of range
+    │   ├── SymbolError            2   a ticker that no exchange would write
+    │   └── PricesFileError        2   a price file that cannot be read as prices
+    ├── SourceError                3   prices could not be had; one class a cause, `retry` says what helps
+    │   ├── RateLimited                the source asked us to slow down: back off all symbols
+    │   ├── Blocked                    refused or intercepted: retrying makes it worse
+    │   ├── UnknownSymbol              the source does not know the symbol
+    │   ├── NoSession                  no session in the span asked for: nothing to do
+    │   ├── Partial                    an answer that lacks bars which the calendar expects
+    │   ├── Malformed                  an answer that is not what the source promises
+    │   └── SourceDown                 no answer, or a server error
+    ├── DataError                  4   the data at hand does not allow the step
+    │   ├── NotEnoughHistory       4
+    │   ├── ConstantSeries         4
+    │   └── StaleSymbol            4
+    ├── StorageError               5   the database, the snapshot or the disk
+    │   ├── DatabaseLocked         5
+    │   ├── DatabaseCorrupt        5
+    │   ├── SchemaTooNew           5
+    │   └── HomeNotWritable        5
+    ├── AlreadyRunning             6   another run holds the lease
+    ├── LeakFound                  7   a feature or fitted object has seen the future
+    ├── UntrustedModel             8   a model folder whose content is not what the registry recorded
+    └── TimedOut                   9   a step took longer than it may
+
+An error is given the facts and writes its own sentence: one line, what was found, and what to type next.
+"""
+
+from __future__ import annotations
+
+
+class NextcloseError(Exception):
+    """An error for people: ``str(error)`` is one line; ``exit_code`` is what the command returns."""
+
+    exit_code = 1
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())
+
+
+class InputError(NextcloseError):
+    exit_code = 2
+
+
+class SettingError(InputError):
+    """A setting is unknown, missing or out of range."""
+
+    def __init__(self, setting: str, found: object, expected: str) -> None:
+        super().__init__(f"setting {setting} is {found!r}; expected {expected}")
+        self.setting = setting
+
+
+class SymbolError(InputError):
+    """A ticker that no exchange would write (and that must not reach an address, a path or SQL)."""
+
+    def __init__(self, found: object, reason: str) -> None:
+        super().__init__(
+            f"{found!r:.60} is not a symbol: {reason}; write it as the exchange does, for example AAPL, BRK-B or 0700.HK"
+        )
+
+
+class PricesFileError(InputError):
+    """A price file that cannot be read as prices; ``where`` names the file and, where known, the row."""
+
+    def __init__(self, where: str, problem: str, next_step: str) -> None:
+        super().__init__(f"{where}: {problem}; {next_step}")
+
+
+class SourceError(NextcloseError):
+    """Prices could not be had from ``source`` for ``symbol`` (None: for all of them)."""
+
+    exit_code = 3
+    kind = "down"
+    retry = True  # whether asking the same again, later, can help
+
+    def __init__(self, source: str, symbol: str | None, detail: str, next_step: str = "") -> None:
+        subject = f"{source} {symbol}" if symbol else source
+        super().__init__(f"{subject}: {detail}" + (f"; {next_step}" if next_step else ""))
+        self.source, self.symbol, self.detail, self.next_step = source, symbol, detail, next_step
+
+    def __reduce__(self):
+        return type(self), (self.source, self.symbol, self.detail, self.next_step)
+
+
+class RateLimited(SourceError):
+    kind = "rate_limited"
+
+
+class Blocked(SourceError):
+    kind = "blocked"
+    retry = False
+
+
+class UnknownSymbol(SourceError):
+    kind = "unknown_symbol"
+    retry = False
+
+
+class NoSession(SourceError):
+    kind = "no_session"
+    retry = False
+
+
+class Partial(SourceError):
+    kind = "partial"
+
+
+class Malformed(SourceError):
+    kind = "malformed"
+
+
+class SourceDown(SourceError):
+    kind = "down"
+
+
+class DataError(NextcloseError):
+    exit_code = 4
+
+
+class NotEnoughHistory(DataError):
+    """Too few clean sessions for the step; says how many there are and how many are needed."""
+
+    def __init__(self, symbol: str, found: int, needed: int, purpose: str, until: object = None) -> None:
+        upto = f" up to {until}" if until is not None else ""
+        super().__init__(
+            f"{symbol} has {found} clean sessions{upto}, but {needed} are needed for {purpose}; "
+            "ingest earlier history or shorten `lookback`"
+        )
+        self.symbol, self.found, self.needed, self.purpose, self.until = symbol, found, needed, purpose, until
+
+
+class ConstantSeries(DataError):
+    """A series without a single move: there is no scale to forecast with."""
+
+    def __init__(self, symbol: str, sessions: int) -> None:
+        super().__init__(f"{symbol} did not move in its last {sessions} sessions; check the source or leave the symbol out")
+        self.symbol, self.sessions = symbol, sessions
+
+
+class StaleSymbol(DataError):
+    """The symbol has no bar at the origin: a forecast from an older close would not say that it is stale."""
+
+    def __init__(self, symbol: str, last: object, origin: object) -> None:
+        super().__init__(
+            f"{symbol} has no bar at {origin}, its last is {last}; type `nextclose ingest --symbols {symbol}`, "
+            "or leave it out if it no longer trades"
+        )
+        self.symbol, self.last, self.origin = symbol, last, origin
+
+
+class StorageError(NextcloseError):
+    exit_code = 5
+
+
+class DatabaseLocked(StorageError):
+    pass
+
+
+class DatabaseCorrupt(StorageError):
+    pass
+
+
+class SchemaTooNew(StorageError):
+    pass
+
+
+class HomeNotWritable(StorageError):
+    pass
+
+
+class AlreadyRunning(NextcloseError):
+    """Another run holds the lease; nothing was written."""
+
+    exit_code = 6
+
+
+class LeakFound(NextcloseError):
+    """A feature or fitted object answered differently when only the future was changed."""
+
+    exit_code = 7
+
+    def __init__(self, what: str, detail: str) -> None:
+        super().__init__(f"{what} has seen the future: {detail}; the model was not offered to the gate")
+        self.what, self.detail = what, detail
+
+
+class UntrustedModel(NextcloseError):
+    exit_code = 8
+
+
+class TimedOut(NextcloseError):
+    exit_code = 9
+
+    def __init__(self, step: str, seconds: float) -> None:
+        super().__init__(f"{step} took longer than the {seconds:g} seconds it may take and was ended; run the same command again")
+        self.step, self.seconds = step, seconds

@@ -1,0 +1,154 @@
+"""Judging: every forecaster on exactly the same rows, in one run, from the same inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from forecasting import metrics
+from forecasting.comparison import Comparison, diebold_mariano
+from forecasting.errors import NotEnoughHistory
+from forecasting.inputs import Inputs
+
+_Q = {level: i for i, level in enumerate(metrics.LEVELS)}
+MEDIAN = _Q[0.50]
+METRICS = ("pinball", "mae", "rmse", "mse", "mape", "mase", "coverage_80", "coverage_90", "direction", "rank_correlation")
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What gives a broken forecaster away, at one horizon: see the gate's checks of the same names."""
+
+    echo: float  # correlation of the median move with the last session's move
+    echo_size: float  # spread of the median move over that of the last session's move
+    spread: float  # how much the standardised quantiles vary over the rows; 0: the same forecast for ever
+    widest: float  # largest |quantile| in units of scale x sqrt(horizon)
+    finite: bool
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores on the rows of one span.
+
+    ``losses[name][h]``: per-session mean pinball loss, float64 [T_h], for the sessions ``sessions[h]``.
+    ``table``: one row a forecaster, horizon and metric: forecaster, horizon, metric, value, n_rows, n_sessions.
+    """
+
+    horizons: tuple[int, ...]
+    forecasters: tuple[str, ...]
+    sessions: dict[int, np.ndarray]
+    losses: dict[str, dict[int, np.ndarray]]
+    table: pd.DataFrame
+    behaviour: dict[str, dict[int, Behaviour]]
+    span: tuple[date, date]
+
+    def value(self, forecaster: str, horizon: int, metric: str) -> float:
+        t = self.table
+        found = t[(t.forecaster == forecaster) & (t.horizon == horizon) & (t.metric == metric)]["value"]
+        return float(found.iloc[0])
+
+    def skill(self, forecaster: str, rival: str, horizon: int) -> float:
+        """1 - loss / loss of the rival; above 0: better."""
+        return 1 - self.value(forecaster, horizon, "pinball") / self.value(rival, horizon, "pinball")
+
+    def compare(self, forecaster: str, rival: str, horizon: int) -> Comparison:
+        return diebold_mariano(self.losses[forecaster][horizon], self.losses[rival][horizon], horizon)
+
+    def headline(self, forecaster: str, rival: str, reference: str = "ewma") -> Comparison:
+        """One test over all horizons: losses in units of the reference's mean loss at each horizon, averaged per session.
+
+        Only sessions judged at every horizon take part. The autocorrelation allowed for is that of the longest horizon.
+        """
+        common = self.sessions[self.horizons[0]]
+        for h in self.horizons[1:]:
+            common = np.intersect1d(common, self.sessions[h])
+
+        def series(name: str) -> np.ndarray:
+            parts = []
+            for h in self.horizons:
+                keep = np.isin(self.sessions[h], common)
+                parts.append(self.losses[name][h][keep] / self.losses[reference][h].mean())
+            return np.mean(parts, axis=0)
+
+        return diebold_mariano(series(forecaster), series(rival), max(self.horizons))
+
+    def best_rival(self, rivals: tuple[str, ...]) -> str:
+        """The rival with the lowest loss, averaged over horizons in units of the first one's."""
+        return min(rivals, key=lambda r: np.mean([self.value(r, h, "pinball") / self.value(rivals[0], h, "pinball") for h in self.horizons]))
+
+
+def judged_rows(mask: np.ndarray) -> np.ndarray:
+    """The rows with any label of the span, int [N]."""
+    return np.flatnonzero(mask.any(axis=1))
+
+
+def evaluate(inputs: Inputs, mask: np.ndarray, rows: np.ndarray, quantiles: Mapping[str, np.ndarray]) -> Evaluation:
+    """Score each forecaster's quantiles of the log return, float [N, H, Q], on ``rows`` (int [N]).
+
+    ``mask`` bool [R, H]: the labels that count. Every forecaster is scored on the same labels: one without a finite
+    forecast there makes the whole evaluation fail, a missing rival row is no evaluation.
+    """
+    panel, targets = inputs.panel, inputs.targets
+    session = panel.at[rows]
+    last_move = _last_move(inputs)[rows]
+    records, losses, sessions, behaviour = [], {n: {} for n in quantiles}, {}, {n: {} for n in quantiles}
+    for k, horizon in enumerate(targets.horizons):
+        labelled = mask[rows, k]
+        if not labelled.any():
+            raise NotEnoughHistory("the universe", 0, 1, f"judging horizon {horizon}", panel.sessions[-1])
+        at, actual = session[labelled], targets.returns[rows[labelled], k]
+        unit = targets.unit[rows[labelled], k]
+        order = np.argsort(at, kind="stable")
+        days, first = np.unique(at[order], return_index=True)
+        counts = np.diff(np.append(first, len(order)))
+        sessions[horizon] = panel.sessions[days]
+        for name, answer in quantiles.items():
+            q = answer[labelled, k].astype(np.float64)
+            loss = metrics.pinball(actual, q)
+            losses[name][horizon] = np.add.reduceat(loss[order], first) / counts
+            scores = _scores(actual, q, at, loss)
+            records += [(name, horizon, m, v, len(actual), len(days)) for m, v in scores.items()]
+            behaviour[name][horizon] = _behaviour(q, unit, last_move[labelled])
+    table = pd.DataFrame(records, columns=["forecaster", "horizon", "metric", "value", "n_rows", "n_sessions"])
+    every = np.concatenate(list(sessions.values()))
+    span = (every.min().astype(object), every.max().astype(object))
+    return Evaluation(targets.horizons, tuple(quantiles), sessions, losses, table, behaviour, span)
+
+
+def _scores(actual: np.ndarray, q: np.ndarray, session: np.ndarray, loss: np.ndarray) -> dict[str, float]:
+    """All metrics of one forecaster and horizon; errors in units of the origin's close (see ``metrics``)."""
+    price, point = np.exp(actual), np.exp(q[:, MEDIAN])
+    return {
+        "pinball": float(loss.mean()),
+        "mae": metrics.mae(price, point),
+        "rmse": metrics.rmse(price, point),
+        "mse": metrics.mse(price, point),
+        "mape": metrics.mape(price, point),
+        "mase": metrics.mase(price, point, np.ones_like(price)),
+        "coverage_80": float(metrics.inside(actual, q[:, _Q[0.10]], q[:, _Q[0.90]]).mean()),
+        "coverage_90": float(metrics.inside(actual, q[:, _Q[0.05]], q[:, _Q[0.95]]).mean()),
+        "direction": metrics.direction_hit_rate(actual, metrics.probability_up(q)),
+        "rank_correlation": metrics.rank_correlation_by_session(actual, q[:, MEDIAN], session),
+    }
+
+
+def _behaviour(q: np.ndarray, unit: np.ndarray, last_move: np.ndarray) -> Behaviour:
+    finite = bool(np.isfinite(q).all())
+    median = q[:, MEDIAN]
+    known = np.isfinite(last_move)
+    moves, answers = last_move[known], median[known]
+    size = float(answers.std() / max(moves.std(), 1e-300)) if len(moves) else 0.0
+    varied = len(moves) > 2 and answers.std() > 1e-12 and moves.std() > 1e-12
+    echo = float(np.corrcoef(moves, answers)[0, 1]) if varied and finite else 0.0
+    standardised = q / unit[:, None]
+    return Behaviour(echo, size, float(standardised.std(axis=0).mean()), float(np.abs(standardised).max()), finite)
+
+
+def _last_move(inputs: Inputs) -> np.ndarray:
+    from forecasting.targets import log_returns
+
+    return log_returns(inputs.panel)

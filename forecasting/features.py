@@ -1,0 +1,264 @@
+"""Features: a registry of named, versioned definitions, and their values for a panel.
+
+A feature is a function named after its column; its docstring is the definition that the data dictionary prints. All of
+them look at a row's own symbol up to that row, and at the market and macro values known at that row's close, on prices
+carried forward by splits (never back), so that nothing later can change them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from forecasting.errors import SettingError
+from forecasting.panel import Panel
+
+if TYPE_CHECKING:
+    from forecasting.feature_blocks import Block
+
+WHOLE_HISTORY = -1  # the memory of a level or a running sum: it depends on where the history starts
+BLOCK_ROWS = 16_384  # rows computed together: their columns stay in the processor's cache
+
+DEFAULT_FEATURES = (
+    "ret",
+    "abs_ret",
+    "overnight",
+    "range",
+    "vol_fast_slow",
+    "range_vol",
+    "volume_surprise",
+    "momentum_20",
+    "momentum_250",
+    "market_return",
+    "market_vol_ratio",
+    "vix_market_vol",
+    "vix_level",
+    "vol_level",
+    "excess_return",
+)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column: what it is called, what it means, what it is made of and when it can be trusted.
+
+    ``warm_up``: the first rows of a symbol that are NaN. ``memory``: rows of history after which the value agrees with
+    the one from the whole history to 1e-4 of its spread (recursions forget slowly), or WHOLE_HISTORY.
+    """
+
+    name: str
+    version: int
+    definition: str
+    inputs: tuple[str, ...]
+    warm_up: int
+    memory: int
+    group: str
+    compute: Callable[[Block], np.ndarray]
+
+    @property
+    def reads_market(self) -> bool:
+        return "market" in self.inputs or "macro" in self.inputs
+
+
+@dataclass(frozen=True)
+class FeatureMatrix:
+    """Feature values: ``values`` float32 [R, F] in C order, rows as in the panel, columns as in ``names``."""
+
+    names: tuple[str, ...]
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Family:
+    function: Callable[..., np.ndarray]
+    inputs: tuple[str, ...]
+    warm_up: Callable[[int], int]
+    memory: Callable[[int], int]
+    group: str
+    version: int
+    default: int | None  # the parameter where the name has none
+    parameters: str  # '' none, 'n' a count of sessions, 'series' a macro series
+
+
+_FAMILIES: dict[str, _Family] = {}
+
+
+def register(
+    *,
+    inputs: Sequence[str],
+    warm_up: int | Callable[[int], int],
+    memory: int | Callable[[int], int] | None = None,
+    group: str = "user",
+    version: int = 1,
+    default: int | None = None,
+    parameters: str = "",
+) -> Callable[[Callable], Callable]:
+    """Register the decorated function as the feature of its name (a trailing underscore is dropped).
+
+    The function takes a Block, and n where ``parameters`` is 'n' (the column is then called name_n), and returns float64
+    [rows]. ``inputs`` are panel columns, 'market' or 'macro'. ``warm_up`` and ``memory`` may depend on n.
+    """
+
+    def add(function: Callable) -> Callable:
+        name = function.__name__.rstrip("_")
+        if not function.__doc__:
+            raise ValueError(f"feature {name} has no docstring, and that is its definition")
+        warm = warm_up if callable(warm_up) else lambda n: warm_up
+        remember = warm if memory is None else (memory if callable(memory) else lambda n: memory)
+        _FAMILIES[name] = _Family(function, tuple(inputs), warm, remember, group, version, default, parameters)
+        return function
+
+    return add
+
+
+def feature(name: str) -> Feature:
+    """The feature called ``name``, for example 'rsi_14' or 'close_lag_3'; SettingError where there is none."""
+    family, argument = _find(name)
+    n = argument if isinstance(argument, int) else 0
+    document = " ".join(family.function.__doc__.split())
+    if argument is None:
+        compute = family.function
+    else:
+        document = re.sub(r"\bn\b", str(argument), document)
+
+        def compute(block: Block) -> np.ndarray:
+            return family.function(block, argument)
+
+    return Feature(
+        name, family.version, document, family.inputs, family.warm_up(n), family.memory(n), family.group, compute
+    )
+
+
+def _find(name: str) -> tuple[_Family, int | str | None]:
+    _load()
+    family = _FAMILIES.get(name)
+    if family is not None and (family.parameters == "" or family.default is not None):
+        return family, family.default
+    stem, _, tail = name.rpartition("_")
+    family = _FAMILIES.get(stem)
+    if family is not None and family.parameters == "n" and re.fullmatch(r"[1-9][0-9]{0,3}", tail):
+        return family, int(tail)
+    if family is not None and family.parameters == "series" and re.fullmatch(r"[A-Z0-9]+", tail):
+        return family, tail
+    raise SettingError("features", name, f"one of {', '.join(known_names())}")
+
+
+def _load() -> None:
+    """The definitions register themselves when their modules are imported."""
+    from forecasting import feature_definitions, technical_features  # noqa: F401
+
+
+def known_names() -> tuple[str, ...]:
+    """Every name there is, with n for a count of sessions and SERIES for a macro series."""
+    _load()
+    tails = {"": "", "n": "_n", "series": "_SERIES"}
+    return tuple(sorted(name + ("" if f.default is not None else tails[f.parameters]) for name, f in _FAMILIES.items()))
+
+
+def describe(names: Sequence[str] | None = None) -> pd.DataFrame:
+    """The data dictionary: name, version, group, definition, inputs, warm_up, memory of ``names`` (default: all families)."""
+    if names is None:
+        rows = []
+        for name in known_names():
+            family = _FAMILIES[re.sub(r"_(n|SERIES)$", "", name)]
+            n = family.default or 0
+            document = " ".join(family.function.__doc__.split())
+            fixed = family.parameters == "" or family.default is not None
+            rows.append((name, family.version, family.group, document, ", ".join(family.inputs),
+                         str(family.warm_up(n)) if fixed else "by n", str(family.memory(n)) if fixed else "by n"))
+    else:
+        features = [feature(name) for name in names]
+        rows = [(f.name, f.version, f.group, f.definition, ", ".join(f.inputs), str(f.warm_up), str(f.memory)) for f in features]
+    return pd.DataFrame(rows, columns=["name", "version", "group", "definition", "inputs", "warm_up", "memory"])
+
+
+def compute_features(
+    panel: Panel,
+    names: Sequence[str] = DEFAULT_FEATURES,
+    market_symbols: tuple[str, ...] | None = None,
+    macro: pd.DataFrame | None = None,
+    threads: int | None = None,
+) -> FeatureMatrix:
+    """The features ``names`` for every row of ``panel``, NaN before their warm-up and where undefined.
+
+    ``market_symbols``: the symbols whose mean is the market (default: all of the panel); another symbol in the panel then
+    changes no bit of theirs. ``macro``: series, session, value; session is the first at whose close the value was known.
+    ``threads`` (default: one a core, at most 8) changes the time, never a bit. SettingError for an unknown name.
+    """
+    from forecasting.feature_blocks import Block, Market
+
+    features = [feature(name) for name in names]
+    values = np.empty((panel.rows, len(features)), dtype=np.float32)
+    if panel.rows == 0:
+        return FeatureMatrix(tuple(names), values)
+    returns, variance = np.empty(panel.rows), np.empty(panel.rows)
+    blocks = list(_blocks(panel.starts))
+
+    def prepare(block: tuple[int, int]) -> None:
+        begin, end, starts = _rows(panel, block)
+        returns[begin:end], variance[begin:end] = _returns_and_variance(panel, begin, end, starts)
+
+    def fill(block: tuple[int, int]) -> None:
+        begin, end, starts = _rows(panel, block)
+        view = Block(panel, begin, end, starts, returns[begin:end], variance[begin:end], market)
+        with np.errstate(all="ignore"):  # NaN and infinity are answers here; infinity becomes NaN below
+            for column, one in enumerate(features):
+                kernels.store(one.compute(view), values[begin:end], column)
+
+    from forecasting import feature_kernels as kernels
+
+    workers = threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    market = None
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        list(pool.map(prepare, blocks))
+        if any(one.reads_market for one in features):
+            market = Market.of(panel, returns, np.sqrt(variance), market_symbols or panel.symbols, macro)
+        list(pool.map(fill, blocks))
+    return FeatureMatrix(tuple(names), values)
+
+
+def ewma_volatility(panel: Panel, lam: float = 0.94) -> np.ndarray:
+    """EWMA volatility of the daily log total return known at each row's close, float64 [R]; NaN before 20 returns.
+
+    v_t = lam v_{t-1} + (1 - lam) r_t^2, started at the mean of the first 20 squares (RiskMetrics technical document, 1996).
+    The scale of the default features and of the target (lam 0.94).
+    """
+    return np.sqrt(_returns_and_variance(panel, 0, panel.rows, panel.starts, lam)[1])
+
+
+def log_returns(panel: Panel) -> np.ndarray:
+    """Daily log total return of each row, float64 [R]; NaN at a symbol's first row and after a gap of over 30 days."""
+    return _returns_and_variance(panel, 0, panel.rows, panel.starts)[0]
+
+
+def _returns_and_variance(
+    panel: Panel, begin: int, end: int, starts: np.ndarray, lam: float = 0.94
+) -> tuple[np.ndarray, np.ndarray]:
+    from forecasting import feature_kernels as kernels
+
+    rows = slice(begin, end)
+    day = panel.sessions[panel.at[rows]].astype(np.int64)
+    returns = kernels.log_returns(starts, day, panel.close[rows], panel.split[rows], panel.dividend[rows])
+    return returns, kernels.ewma_square(starts, returns, lam)
+
+
+def _blocks(starts: np.ndarray) -> Sequence[tuple[int, int]]:
+    """Spans of symbols (first, last + 1) of about BLOCK_ROWS rows."""
+    spans, first = [], 0
+    for i in range(1, len(starts)):
+        if starts[i] - starts[first] >= BLOCK_ROWS or i == len(starts) - 1:
+            spans.append((first, i))
+            first = i
+    return spans
+
+
+def _rows(panel: Panel, block: tuple[int, int]) -> tuple[int, int, np.ndarray]:
+    starts = panel.starts[block[0] : block[1] + 1]
+    return int(starts[0]), int(starts[-1]), starts - starts[0]

@@ -1,0 +1,192 @@
+"""The gate between a challenger and service. Each check answers pass, fail or cannot tell, with a sentence for a person.
+
+    G01 finite        weights and forecasts are finite numbers
+    G02 sessions      the judged span is long enough to tell anything
+    G03 rivals        lower pinball loss than every rival, beyond luck
+    G04 champion      lower pinball loss than the reigning champion, beyond luck
+    G05 coverage      80 and 90 % intervals hold about what they promise
+    G06 echo          the forecast move is not the last move said again
+    G07 constant      the forecast is not the same whatever happened
+    G08 band          no quantile lies absurdly far out
+    G09 leak          the leak audit of this training run found nothing
+
+"Cannot tell" closes the gate as a failure does. A closed gate is a decision, not a crash: the champion, or the best
+rival, keeps serving.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from forecasting.evaluation import Evaluation
+from forecasting.rivals import RIVALS
+
+Verdict = Literal["pass", "fail", "cannot_tell"]
+
+
+class GateThresholds(BaseModel):
+    """What the gate asks for; fixed before the run, its digest is kept with each decision."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_sessions: int = Field(120, ge=20, description="judged sessions below which nothing can be told")
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of a promotion by luck, before the correction for trials")
+    worst_horizon_t: float = Field(-1.64, le=0, description="no single horizon may lose against a rival by more than this t")
+    coverage_tolerance: float = Field(0.05, gt=0, lt=0.5, description="how far coverage may be from what the interval promises")
+    echo_correlation: float = Field(0.9, gt=0, le=1, description="correlation with the last move that counts as an echo")
+    echo_size: float = Field(0.25, gt=0, description="an echo smaller than this share of the last move is no harm")
+    min_spread: float = Field(1e-3, gt=0, description="spread of the standardised quantiles below which a forecast is constant")
+    widest: float = Field(15.0, gt=1, description="largest allowed |quantile| in units of scale x sqrt(horizon)")
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Check:
+    code: str
+    name: str
+    verdict: Verdict
+    sentence: str
+    value: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``verdict`` is promoted, refused or cannot_tell; ``serves`` names the forecaster that serves from now on, and why."""
+
+    verdict: Literal["promoted", "refused", "cannot_tell"]
+    sentence: str
+    checks: tuple[Check, ...]
+    serves: str
+    why: str
+    thresholds_digest: str
+
+
+def decide(
+    evaluation: Evaluation, thresholds: GateThresholds, champion: str | None = None, challenger: str = "lstm",
+    weights: Mapping[str, np.ndarray] | None = None, leaks: tuple[str, ...] | None = None, trials: int = 1,
+) -> Decision:  # fmt: skip
+    """Decide on ``challenger`` from an evaluation that also holds every rival and, where there is one, the ``champion``.
+
+    ``weights``: the arrays of the model, checked to be finite. ``leaks``: what the audit found; None: it did not run.
+    ``trials``: how many challengers were tried on the way; the level of the test is divided by it (Bonferroni).
+    """
+    e, t = evaluation, thresholds
+    checks = (
+        _finite(e, challenger, weights), _sessions(e, t), _rivals(e, t, challenger, trials),
+        *((_champion(e, t, challenger, champion, trials),) if champion else ()),
+        _coverage(e, t, challenger), _echo(e, t, challenger), _constant(e, t, challenger), _band(e, t, challenger), _leak(leaks),
+    )  # fmt: skip
+    verdicts = {check.verdict for check in checks}
+    rival = e.best_rival(RIVALS)
+    if verdicts == {"pass"}:
+        gain = np.mean([e.skill(challenger, rival, h) for h in e.horizons])
+        why = f"it passed every check of the gate; its loss is {gain:.1%} below that of the best rival, {rival}"
+        return Decision("promoted", f"{challenger} is promoted: {why}.", checks, challenger, why, t.digest)
+    verdict = "refused" if "fail" in verdicts else "cannot_tell"
+    first = next(check for check in checks if check.verdict == ("fail" if verdict == "refused" else "cannot_tell"))
+    if champion and all(e.skill(champion, rival, h) > 0 for h in e.horizons):
+        serves, why = champion, f"the gate did not open for the challenger ({first.sentence}), and the champion still beats every rival"
+    else:
+        serves, why = rival, f"it has the lowest loss of the rivals, and the gate did not open for {challenger} ({first.sentence})"
+    return Decision(verdict, f"{challenger} is not promoted: {first.sentence}.", checks, serves, why, t.digest)
+
+
+def _finite(e: Evaluation, name: str, weights: Mapping[str, np.ndarray] | None) -> Check:
+    broken = sorted(key for key, array in (weights or {}).items() if not np.isfinite(array).all())
+    if broken:
+        return Check("G01", "finite", "fail", f"G01 not finite: {len(broken)} weight arrays hold NaN or infinity, first {broken[0]}")
+    if not all(e.behaviour[name][h].finite for h in e.horizons):
+        return Check("G01", "finite", "fail", "G01 not finite: a forecast of the judged span is NaN or infinite")
+    if weights is None:
+        return Check("G01", "finite", "cannot_tell", "G01 cannot tell whether the weights are finite: they were not handed in")
+    return Check("G01", "finite", "pass", f"G01 all {len(weights)} weight arrays and all forecasts are finite")
+
+
+def _sessions(e: Evaluation, t: GateThresholds) -> Check:
+    fewest = min(len(s) for s in e.sessions.values())
+    if fewest < t.min_sessions:
+        text = f"G02 too few judged sessions: {fewest} of the {t.min_sessions} needed"
+        return Check("G02", "sessions", "cannot_tell", text, fewest, t.min_sessions)
+    return Check("G02", "sessions", "pass", f"G02 judged on {fewest} sessions", fewest, t.min_sessions)
+
+
+def _beats(e: Evaluation, t: GateThresholds, ours: str, other: str, level: float) -> tuple[Verdict, str, float]:
+    overall = e.headline(ours, other)
+    worst = min(((e.compare(ours, other, h).t, h) for h in e.horizons), key=lambda pair: pair[0])
+    skill = ", ".join(f"{e.skill(ours, other, h):+.2%} at {h}" for h in e.horizons)
+    if not np.isfinite(overall.t) or overall.sessions < 10:
+        return "cannot_tell", f"cannot tell against {other}: only {overall.sessions} sessions were judged at every horizon", float("nan")
+    if overall.p >= level:
+        return "fail", f"not better than {other} beyond luck: skill {skill} sessions, p {overall.p:.2g} against {level:.2g}", overall.p
+    if worst[0] < t.worst_horizon_t:
+        return "fail", f"worse than {other} at horizon {worst[1]}: t {worst[0]:.1f} against {t.worst_horizon_t}", overall.p
+    return "pass", f"better than {other}: skill {skill} sessions, p {overall.p:.2g} against {level:.2g}", overall.p
+
+
+def _rivals(e: Evaluation, t: GateThresholds, name: str, trials: int) -> Check:
+    missing = [rival for rival in RIVALS if rival not in e.forecasters]
+    if missing:
+        return Check("G03", "rivals", "fail", f"G03 no evaluation without every rival: {', '.join(missing)} missing")
+    level = t.alpha / trials
+    answers = [_beats(e, t, name, rival, level) for rival in RIVALS]
+    for wanted in ("fail", "cannot_tell"):
+        for verdict, text, p in answers:
+            if verdict == wanted:
+                return Check("G03", "rivals", wanted, f"G03 {text}", p, level)
+    closest = max(answers, key=lambda a: a[2])
+    return Check("G03", "rivals", "pass", f"G03 {closest[1]}; the other rivals by more", closest[2], level)
+
+
+def _champion(e: Evaluation, t: GateThresholds, name: str, champion: str, trials: int) -> Check:
+    verdict, text, p = _beats(e, t, name, champion, t.alpha / trials)
+    return Check("G04", "champion", verdict, f"G04 {text}", p, t.alpha / trials)
+
+
+def _coverage(e: Evaluation, t: GateThresholds, name: str) -> Check:
+    gaps = [(abs(e.value(name, h, m) - want), h, m, want) for h in e.horizons for m, want in (("coverage_80", 0.8), ("coverage_90", 0.9))]
+    gap, h, m, want = max(gaps)
+    text = f"the {want:.0%} interval at horizon {h} held {e.value(name, h, m):.1%}"
+    if gap > t.coverage_tolerance:
+        return Check("G05", "coverage", "fail", f"G05 {text}, more than {t.coverage_tolerance:.0%} off", gap, t.coverage_tolerance)
+    return Check("G05", "coverage", "pass", f"G05 coverage holds; furthest off, {text}", gap, t.coverage_tolerance)
+
+
+def _echo(e: Evaluation, t: GateThresholds, name: str) -> Check:
+    echo, size, h = max((abs(b.echo), b.echo_size, h) for h, b in e.behaviour[name].items())
+    text = f"the median move at horizon {h} follows the last move with correlation {echo:.2f} at {size:.2f} of its size"
+    if echo > t.echo_correlation and size > t.echo_size:
+        return Check("G06", "echo", "fail", f"G06 an echo: {text}", echo, t.echo_correlation)
+    return Check("G06", "echo", "pass", f"G06 no echo: {text}", echo, t.echo_correlation)
+
+
+def _constant(e: Evaluation, t: GateThresholds, name: str) -> Check:
+    spread, h = min((b.spread, h) for h, b in e.behaviour[name].items())
+    if not spread >= t.min_spread:
+        text = f"G07 constant: the standardised quantiles at horizon {h} vary by {spread:.1e} over the judged rows"
+        return Check("G07", "constant", "fail", text, spread, t.min_spread)
+    return Check("G07", "constant", "pass", f"G07 not constant: quantiles vary by {spread:.3f} scale units or more", spread, t.min_spread)
+
+
+def _band(e: Evaluation, t: GateThresholds, name: str) -> Check:
+    widest, h = max((b.widest, h) for h, b in e.behaviour[name].items())
+    if not widest <= t.widest:
+        return Check("G08", "band", "fail", f"G08 out of band: a quantile at horizon {h} is {widest:.1f} scale units out", widest, t.widest)
+    return Check("G08", "band", "pass", f"G08 within the band: the furthest quantile is {widest:.1f} scale units out", widest, t.widest)
+
+
+def _leak(leaks: tuple[str, ...] | None) -> Check:
+    if leaks is None:
+        return Check("G09", "leak", "cannot_tell", "G09 cannot tell about leaks: the audit did not run")
+    if leaks:
+        return Check("G09", "leak", "fail", f"G09 leak: {leaks[0]}", len(leaks), 0)
+    return Check("G09", "leak", "pass", "G09 the leak audit found nothing", 0, 0)

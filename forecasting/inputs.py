@@ -1,0 +1,67 @@
+"""What every model is given: the panel, its features, and the outcomes to learn from or be judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from forecasting.errors import ConstantSeries, DataError, NotEnoughHistory, StaleSymbol
+from forecasting.features import compute_features
+from forecasting.panel import Panel
+from forecasting.targets import Targets, make_targets
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Rows in (symbol, session) order: ``values`` float32 [R, F] unscaled features (NaN: undefined), and the targets."""
+
+    panel: Panel
+    names: tuple[str, ...]
+    values: np.ndarray
+    targets: Targets
+
+
+def make_inputs(
+    panel: Panel, names: tuple[str, ...], horizons: tuple[int, ...], market_symbols: tuple[str, ...] | None = None, macro: pd.DataFrame | None = None
+) -> Inputs:  # fmt: skip
+    """Compute features and targets of every row, from nothing later than the row (features) or its horizon (targets)."""
+    matrix = compute_features(panel, names, market_symbols=market_symbols, macro=macro)
+    return Inputs(panel, tuple(matrix.names), matrix.values, make_targets(panel, horizons))
+
+
+def ready_rows(panel: Panel, targets: Targets, lookback: int) -> np.ndarray:
+    """Rows that a forecast can be made from, bool [R]: ``lookback`` bars of the symbol up to it, and a known scale."""
+    nth = np.arange(panel.rows) - panel.starts[:-1][panel.symbol_index]
+    return (nth >= lookback - 1) & np.isfinite(targets.scale)
+
+
+def rows_at(inputs: Inputs, symbols: Sequence[str], origin: date, lookback: int) -> tuple[dict[str, int], dict[str, DataError]]:
+    """The row of each symbol's bar at ``origin``, or why no forecast can be made from it.
+
+    A symbol without a bar at the origin gets none: a forecast from an older close would be stale without saying so.
+    """
+    panel, day = inputs.panel, np.datetime64(origin, "D")
+    position = {symbol: i for i, symbol in enumerate(panel.symbols)}
+    rows: dict[str, int] = {}
+    refused: dict[str, DataError] = {}
+    for symbol in symbols:
+        if symbol not in position:
+            refused[symbol] = NotEnoughHistory(symbol, 0, lookback, "one forecast", origin)
+            continue
+        a, b = (int(x) for x in panel.starts[position[symbol] : position[symbol] + 2])
+        own = panel.session_of(position[symbol])
+        found = int(np.searchsorted(own, day, side="right"))
+        row = a + found - 1
+        if found and own[found - 1] != day:
+            refused[symbol] = StaleSymbol(symbol, own[found - 1], origin)
+        elif found < lookback:
+            refused[symbol] = NotEnoughHistory(symbol, found, lookback, "one forecast", origin)
+        elif not np.isfinite(inputs.targets.scale[row]) or np.ptp(panel.close[row + 1 - lookback : row + 1]) == 0:
+            refused[symbol] = ConstantSeries(symbol, lookback)
+        else:
+            rows[symbol] = row
+    return rows, refused

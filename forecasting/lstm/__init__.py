@@ -1,0 +1,5 @@
+"""The LSTM: the one room that knows TensorFlow, and only inside functions."""
+
+from forecasting.lstm.network import LEVELS, LstmSpec, Network, classical_spec, configure_tensorflow
+
+__all__ = ["LEVELS", "LstmSpec", "Network", "classical_spec", "configure_tensorflow"]

@@ -1,0 +1,246 @@
+"""The network: its specification, and right below it the thing specified.
+
+The network reads scaled features and answers, for each horizon, how the quantiles of the standardised return differ
+from a reference table: ``quantile = reference * exp(a) + b + c_level``. The output layer starts at zero, so training
+starts at the reference forecaster (the EWMA rival) and only learns what that one misses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from forecasting.features import DEFAULT_FEATURES
+from forecasting.scaling import Scaling
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
+TOWERS = 2  # a batch is trained in two halves, one a core; part of the lineage, not a setting
+
+
+class LstmSpec(BaseModel):
+    """Everything that decides what is learnt. Same spec, data, code and machine class: the same bits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    features: tuple[str, ...] = Field(DEFAULT_FEATURES, min_length=1, description="names from the feature registry, in order")
+    horizons: tuple[int, ...] = Field((1, 5, 20), min_length=1, description="sessions ahead of the origin")
+    quantiles: tuple[float, ...] = Field(LEVELS, description="levels of the forecast distribution")
+    target: Literal["return", "close"] = Field("return", description="'close' regresses the scaled close, as tutorials do")
+    output: Literal["quantiles", "point"] = "quantiles"
+    loss: Literal["pinball", "mse", "mae", "huber"] = "pinball"
+    scaling: Scaling = "standard"
+
+    stem_units: int = Field(32, ge=0, le=1024, description="dense layer before the LSTM; 0: none")
+    units: tuple[int, ...] = Field((32,), min_length=1, max_length=8, description="units of each LSTM layer")
+    head_units: int = Field(32, ge=0, le=1024, description="dense layer after the LSTM; 0: none")
+    skip: bool = Field(True, description="the head also sees the inputs of the last session")
+    activation: str = Field("tanh", description="activation of the LSTM; tanh is the one with fast kernels")
+    bidirectional: bool = Field(False, description="read each window both ways; needs labels_per_sequence = 1")
+    normalisation: Literal["none", "layer", "batch"] = "none"
+    dropout: float = Field(0.3, ge=0, lt=1)
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1)
+
+    lookback: int = Field(60, ge=2, le=1000, description="sessions that a forecast is made from")
+    labels_per_sequence: int = Field(190, ge=1, le=2000, description="1: classical windows; more: a loss at every session")
+    batch_size: int = Field(64, ge=2, le=4096, description="sequences in a batch")
+    epochs: int = Field(2, ge=1, le=1000)
+    min_updates: int = Field(300, ge=1, description="small data sets are read again until this many gradient steps")
+    patience: int = Field(4, ge=1, description="validation looks without a better loss before training ends")
+    optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0, lt=1)
+    weight_decay: float = Field(0.01, ge=0)
+    gradient_norm: float = Field(1.0, gt=0)
+    members: int = Field(3, ge=1, le=20, description="networks from different seeds whose quantiles are averaged")
+    seed: int = Field(7, ge=0)
+
+    @field_validator("horizons")
+    @classmethod
+    def _ascending_horizons(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(h < 1 or h > 250 for h in value) or list(value) != sorted(set(value)):
+            raise ValueError("horizons must be whole numbers from 1 to 250, ascending, none twice")
+        return value
+
+    @field_validator("quantiles")
+    @classmethod
+    def _symmetric_quantiles(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if value != LEVELS:
+            raise ValueError(f"the ledger stores the levels {LEVELS}")
+        return value
+
+    @model_validator(mode="after")
+    def _causal_and_consistent(self) -> LstmSpec:
+        if self.bidirectional and self.labels_per_sequence != 1:
+            raise ValueError("bidirectional reads later sessions: it needs labels_per_sequence = 1, one label at the window's end")
+        if self.normalisation == "batch" and self.labels_per_sequence != 1:
+            raise ValueError("batch normalisation mixes sessions of one sequence: it needs labels_per_sequence = 1")
+        if (self.output == "quantiles") != (self.loss == "pinball"):
+            raise ValueError("output 'quantiles' goes with loss 'pinball', output 'point' with mse, mae or huber")
+        if self.target == "close" and self.output != "point":
+            raise ValueError("target 'close' needs output 'point'")
+        return self
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def classical_spec(**changes: object) -> LstmSpec:
+    """The tutorial network as a configuration: scaled closes in, one scaled close out a horizon, squared error."""
+    values: dict[str, object] = dict(
+        features=("close",), target="close", output="point", loss="mse", scaling="minmax", stem_units=0, units=(50,), head_units=0,
+        skip=False, dropout=0.2, labels_per_sequence=1, optimizer="adam", weight_decay=0.0, members=1, epochs=10,
+    )  # fmt: skip
+    return LstmSpec(**{**values, **changes})
+
+
+def configure_tensorflow() -> None:
+    """Import TensorFlow once, with what decides its bits fixed. Call before any other use of it in the process.
+
+    One thread inside an operation and one operation a tower: as fast as it gets for small recurrent networks
+    (docs/decisions/0003-training-path.md), and the sum order of no reduction depends on the number of cores.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    with _quiet_stderr():
+        import tensorflow as tf
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(int(os.environ.get("NEXTCLOSE_THREADS", TOWERS)))
+    except RuntimeError:
+        pass  # already initialised by an earlier call
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hold back what native code writes to stderr while it loads (absl logs before its own level applies); show it on error."""
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+class Network:
+    """The layers of one member. ``weights`` are plain variables in a fixed order; nothing is ever loaded from Keras files."""
+
+    def __init__(self, spec: LstmSpec, n_features: int, reference: np.ndarray, seed: int) -> None:
+        """``reference``: quantile table of the standardised returns, float [H, Q]; ``seed`` decides the initial weights."""
+        import keras
+
+        self.spec, self.seed = spec, seed
+        self.horizons, self.levels = reference.shape
+        self.reference = reference.astype(np.float32)
+        counter = iter(range(10_000))
+
+        def init(kind: str):
+            cls = {"glorot": keras.initializers.GlorotUniform, "orthogonal": keras.initializers.Orthogonal}[kind]
+            return cls(seed=seed * 10_007 + next(counter))
+
+        def lstm(units: int, sequences: bool):
+            layer = keras.layers.LSTM(
+                units, activation=spec.activation, return_sequences=sequences, recurrent_dropout=spec.recurrent_dropout,
+                kernel_initializer=init("glorot"), recurrent_initializer=init("orthogonal"), seed=seed,
+            )  # fmt: skip
+            return keras.layers.Bidirectional(layer) if spec.bidirectional else layer
+
+        self.stem = keras.layers.Dense(spec.stem_units, activation="tanh", kernel_initializer=init("glorot")) if spec.stem_units else None
+        last = len(spec.units) - 1
+        self.recurrent = [lstm(u, sequences=i < last or spec.labels_per_sequence > 1) for i, u in enumerate(spec.units)]
+        norm = {"layer": keras.layers.LayerNormalization, "batch": keras.layers.BatchNormalization, "none": None}[spec.normalisation]
+        self.norms = [norm() if norm else None for _ in spec.units]
+        self.head = keras.layers.Dense(spec.head_units, activation="relu", kernel_initializer=init("glorot")) if spec.head_units else None
+        outputs = self.horizons * (2 + self.levels) if spec.output == "quantiles" else self.horizons
+        zero = "zeros" if spec.output == "quantiles" else init("glorot")
+        self.out = keras.layers.Dense(outputs, kernel_initializer=zero, dtype="float32")
+        self(np.zeros((2, spec.lookback, n_features), np.float32), labels=1)  # builds the variables
+
+    @property
+    def layers(self) -> list:
+        parts = [self.stem, *(x for pair in zip(self.recurrent, self.norms, strict=True) for x in pair), self.head, self.out]
+        return [layer for layer in parts if layer is not None]
+
+    @property
+    def weights(self) -> list:
+        seeds = ("seed_generator_state", "seed_state")
+        return [w for layer in self.layers for w in layer.weights if not w.path.endswith(seeds)]
+
+    @property
+    def trainable_variables(self) -> list:
+        return [w for layer in self.layers for w in layer.trainable_weights]
+
+    @property
+    def trainable(self) -> list:
+        return [w.value for w in self.trainable_variables]
+
+    def get_weights(self) -> list[np.ndarray]:
+        return [np.asarray(w) for w in self.weights]
+
+    def set_weights(self, arrays: list[np.ndarray]) -> None:
+        for weight, array in zip(self.weights, arrays, strict=True):
+            weight.assign(array)
+
+    def __call__(self, x: tf.Tensor, labels: int, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Scaled features [B, T, F] to standardised quantiles [B, labels, H, Q] (or points [B, labels, H]) of the last steps.
+
+        ``seed`` (int32 [2]): train with dropout drawn from it, statelessly, so that towers may run in any order.
+        """
+        import tensorflow as tf
+
+        draws = iter(range(1, 1000))
+
+        def drop(value: tf.Tensor) -> tf.Tensor:
+            if seed is None or not self.spec.dropout:
+                return value
+            return tf.nn.experimental.stateless_dropout(value, self.spec.dropout, seed=seed + [0, next(draws)])
+
+        training = seed is not None
+        inputs = x[:, -labels:]  # [B, K, F]
+        hidden = drop(self.stem(x)) if self.stem else x  # [B, T, D]
+        for layer, norm in zip(self.recurrent, self.norms, strict=True):
+            hidden = layer(hidden, training=training)  # [B, T, U], or [B, U] in the last layer of a window
+            hidden = drop(norm(hidden, training=training) if norm else hidden)
+        hidden = hidden[:, -labels:] if len(hidden.shape) == 3 else hidden[:, None]  # [B, K, U]
+        if self.spec.skip:
+            hidden = tf.concat([hidden, inputs], axis=-1)
+        if self.head:
+            hidden = drop(self.head(hidden))
+        raw = self.out(hidden)  # [B, K, H * (2 + Q)]
+        if self.spec.output == "point":
+            return raw
+        raw = tf.reshape(raw, (-1, labels, self.horizons, 2 + self.levels))
+        return self.reference * tf.exp(raw[..., :1]) + raw[..., 1:2] + raw[..., 2:]
+
+
+def loss_values(spec: LstmSpec, answer: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Loss of each label, [..., H]; ``target`` float32 [..., H] in the units of the answer."""
+    import tensorflow as tf
+
+    if spec.loss == "pinball":
+        error = target[..., None] - answer
+        level = tf.constant(spec.quantiles, tf.float32)
+        return tf.reduce_mean(tf.maximum(level * error, (level - 1) * error), axis=-1)
+    error = tf.abs(target - answer)
+    if spec.loss == "mae":
+        return error
+    if spec.loss == "mse":
+        return tf.square(error)
+    return tf.where(error <= 1.0, 0.5 * tf.square(error), error - 0.5)

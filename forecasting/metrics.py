@@ -1,0 +1,93 @@
+"""Scores, each small enough to check by eye. All take actuals and forecasts and answer one number an entry.
+
+Errors are in units of the origin's close (0.01 is one percent of it), so that symbols of different price can be averaged.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+LEVELS = np.array((0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95))
+
+
+def pinball(actual: np.ndarray, quantiles: np.ndarray, levels: np.ndarray = LEVELS) -> np.ndarray:
+    """Quantile loss averaged over the levels: actual [...], quantiles [..., Q] -> [...] (Koenker and Bassett 1978)."""
+    error = actual[..., None] - quantiles
+    return np.maximum(levels * error, (levels - 1) * error).mean(axis=-1)
+
+
+def inside(actual: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Whether the outcome fell into the interval, borders included."""
+    return (actual >= low) & (actual <= high)
+
+
+def mae(actual: np.ndarray, point: np.ndarray) -> float:
+    """Mean absolute error."""
+    return float(np.mean(np.abs(actual - point)))
+
+
+def mse(actual: np.ndarray, point: np.ndarray) -> float:
+    """Mean squared error."""
+    return float(np.mean(np.square(actual - point)))
+
+
+def rmse(actual: np.ndarray, point: np.ndarray) -> float:
+    """Root of the mean squared error."""
+    return float(np.sqrt(mse(actual, point)))
+
+
+def mape(actual: np.ndarray, point: np.ndarray) -> float:
+    """Mean absolute percentage error as a fraction; actual and point are prices (or prices over one common price)."""
+    return float(np.mean(np.abs(actual - point) / np.abs(actual)))
+
+
+def mase(actual: np.ndarray, point: np.ndarray, naive: np.ndarray) -> float:
+    """Mean absolute error over that of the last close on the same rows (below 1: better than persistence)."""
+    return mae(actual, point) / max(mae(actual, naive), 1e-300)
+
+
+def direction_hit_rate(actual_return: np.ndarray, p_up: np.ndarray) -> float:
+    """Share of moves whose sign the forecast called; unchanged closes and undecided forecasts do not count."""
+    counted = (actual_return != 0) & (p_up != 0.5)
+    return float(np.mean((actual_return[counted] > 0) == (p_up[counted] > 0.5))) if counted.any() else float("nan")
+
+
+def probability_up(quantiles: np.ndarray, levels: np.ndarray = LEVELS) -> np.ndarray:
+    """P(return > 0) from quantiles of the return [..., Q], linear between them and capped at the outer levels' halves.
+
+    Beyond the outer quantiles nothing is known but that little mass is left: the answer stays in [q/2, 1 - q/2] of the
+    outermost level q.
+    """
+    below = np.empty(quantiles.shape[:-1])
+    flat, out = quantiles.reshape(-1, quantiles.shape[-1]), below.reshape(-1)
+    position = (flat <= 0).sum(axis=1)
+    first, last = position == 0, position == flat.shape[1]
+    middle = ~(first | last)
+    left, right = np.maximum(position - 1, 0), np.minimum(position, flat.shape[1] - 1)
+    rows = np.arange(len(flat))
+    low, high = flat[rows, left], flat[rows, right]
+    share = np.where(high > low, -low / np.where(high > low, high - low, 1.0), 0.5)
+    out[middle] = (levels[left] + (levels[right] - levels[left]) * share)[middle]
+    out[first], out[last] = levels[0] / 2, (1 + levels[-1]) / 2
+    return 1 - below
+
+
+def rank_correlation_by_session(actual: np.ndarray, point: np.ndarray, session: np.ndarray, minimum: int = 5) -> float:
+    """Mean over sessions of Spearman's correlation across symbols; NaN where no session has ``minimum`` symbols."""
+    order = np.argsort(session, kind="stable")
+    borders = np.flatnonzero(np.diff(session[order])) + 1
+    values = []
+    for rows in np.split(order, borders):
+        if len(rows) < minimum or np.ptp(point[rows]) == 0:
+            continue
+        a, b = _ranks(actual[rows]), _ranks(point[rows])
+        if a.std() > 0 and b.std() > 0:
+            values.append(np.corrcoef(a, b)[0, 1])
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1, ties sharing their mean."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[inverse]
