@@ -55,7 +55,9 @@ def derive_actions(frame: pd.DataFrame) -> pd.DataFrame:
     for at in jumps:
         left, right = _around(edges, at, len(rows.session))
         ratio = _level(rows.factor, left, at, noise) / _level(rows.factor, at, right, noise)
-        blur = min(bound[at - 1], 2.0 * (noise[left:at].mean() / np.sqrt(at - left) + noise[at:right].mean() / np.sqrt(right - at)))
+        blur = min(
+            bound[at - 1], 2.0 * (noise[left:at].mean() / np.sqrt(at - left) + noise[at:right].mean() / np.sqrt(right - at))
+        )
         blur = max(blur, 1e-11)
         before, now = rows.close[at - 1], rows.close[at]
         split, share = _explain(ratio, before / now, blur)
@@ -74,7 +76,9 @@ def derive_actions(frame: pd.DataFrame) -> pd.DataFrame:
 class _Rows:
     """The usable rows of all symbols in (symbol, session) order, as plain arrays."""
 
-    def __init__(self, names: np.ndarray, code: np.ndarray, session: np.ndarray, close: np.ndarray, adjusted: np.ndarray) -> None:
+    def __init__(
+        self, names: np.ndarray, code: np.ndarray, session: np.ndarray, close: np.ndarray, adjusted: np.ndarray
+    ) -> None:
         self.names, self.code, self.session, self.close, self.adjusted = names, code, session, close, adjusted
         self.factor = adjusted / close
 
@@ -177,6 +181,7 @@ def _explain(ratio: float, printed: float, blur: float) -> tuple[float, float]:
 
 def _nicest(ratios: list[float], ratio: float) -> float:
     """Of several simple ratios that the data allows, the one with the smallest numbers (2:1 before 19:10)."""
+
     def size(n: float) -> tuple[float, float]:
         q = next(q for q in range(1, 101) if abs(n * q - round(n * q)) < 1e-9)
         return q + round(n * q), abs(n * ratio - 1.0)

@@ -1,26 +1,28 @@
 """Has anything seen the future? Features, fitted objects and splits are asked by changing only what came later.
 
-The codes are stable: K1 truncation, K3 poisoned future or one later cell, K5 order of symbols, K6 fitted on training rows only, K8 purge,
-K9 embargo, K10 split by time, K15 a later split or dividend. What is compared is compared bit by bit.
+The codes are stable: K1 truncation, K3 poisoned future or one later cell, K5 order of symbols, K6 fitted on training rows
+only, K8 purge, K9 embargo, K10 split by time, K15 a later split or dividend. What is compared is compared bit by bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from forecasting import probes
 from forecasting.errors import LeakFound
 from forecasting.panel import Panel
 
+if TYPE_CHECKING:
+    from forecasting.models import Fitted
+    from forecasting.splits import Spans
+
 Compute = Callable[[Panel, pd.DataFrame | None], np.ndarray]
 Fit = Callable[[Panel, np.datetime64], Mapping[str, np.ndarray]]
-
-PRICES = ("open", "high", "low", "close")
-COLUMNS = (*PRICES, "volume")
-POISONS = ("noise", "tenfold", "nan", "constant", "reversed")
 
 
 @dataclass(frozen=True)
@@ -104,20 +106,20 @@ def audit(
     """Whether ``compute(panel, macro)`` [R, F] gives any row a value that depends on something later.
 
     Looks at the last ``rows`` rows of at most ``symbols`` symbols, once as they are and once with holes (unknown prices,
-    volumes and macro values), since filling is where a future hides. ``cuts`` sessions are tried, among them five in a row so that
-    a week is cut at each of its days (``every_session``: all of them). ``names`` are the columns' names. Deterministic.
+    volumes and macro values), since filling is where a future hides. ``cuts`` sessions are tried, five of them in a row so
+    that a week is cut at each of its days (``every_session``: all of them). ``names``: of the columns. Deterministic.
     """
     random = np.random.default_rng(seed)
-    sample = _sample(panel, symbols, rows, random)
+    sample = probes.sample(panel, symbols, rows, random)
     notes = _Notes(names)
     if sample.rows == 0:
         return notes.report()
-    at = _cuts(sample, cuts, every_session, random)
-    for number, (base, known) in enumerate(((sample, macro), _with_holes(sample, macro, at, random))):
+    at = probes.cuts(sample, cuts, every_session, random)
+    for number, (base, known) in enumerate(((sample, macro), probes.with_holes(sample, macro, at, random))):
         expected = _values(compute, base, known)
         for cut in at:
             _truncate(notes, compute, base, known, expected, cut)
-        for kind in POISONS:
+        for kind in probes.POISONS:
             for cut in at[number :: max(1, len(at) // 2)]:
                 _poison(notes, compute, base, known, expected, cut, kind, random)
         for cut in at[:: max(1, len(at) // 2)]:
@@ -131,15 +133,15 @@ def audit_fitted(fit: Fit, panel: Panel, train_end: object, *, symbols: int = 5,
     """Whether ``fit(panel, train_end)`` (name -> array: scaler, quantile table, selection) looked past ``train_end`` (K6)."""
     random = np.random.default_rng(seed)
     end = np.datetime64(str(train_end)[:10], "D")
-    sample = _sample(panel, symbols, rows, random, around=end)
+    sample = probes.sample(panel, symbols, rows, random, around=end)
     after = sample.session > end
     found, compared = [], 0
     if not after.any() or after.all():
         return AuditReport((), 0)
     expected = {name: np.asarray(value) for name, value in fit(sample, end).items()}
     changed = {
-        "rows after the training span times 1000": _scaled(sample, after, 1000.0),
-        "rows after the training span as noise": _poisoned(sample, after, "noise", random),
+        "rows after the training span times 1000": probes.scaled(sample, after, 1000.0),
+        "rows after the training span as noise": probes.poisoned(sample, after, "noise", random),
         "no rows after the training span": sample.until(end),
     }
     for detail, other in changed.items():
@@ -183,57 +185,51 @@ def audit_split(train: LabelSpans, valid: LabelSpans, test: LabelSpans | None = 
     return AuditReport(tuple(found), compared)
 
 
+def audit_model(fitted: Fitted, panel: Panel, macro: pd.DataFrame | None, spans: Spans) -> tuple[str, ...] | None:
+    """What a training run asks before its model is offered to the gate: one sentence for each leak found, () for none.
+
+    Looks at the model's features, at what is fitted on training rows alone (scaler, outcome quantiles) and at the split
+    of the labels. None where the panel is too short for anything to be compared, so that nobody takes it for a pass.
+    """
+    from forecasting.features import compute_features
+    from forecasting.inputs import make_inputs
+    from forecasting.rivals import quantile_table
+    from forecasting.scaling import Scaler
+    from forecasting.splits import label_masks
+    from forecasting.targets import make_targets
+
+    spec, market = fitted.spec, fitted.market_symbols
+
+    def features(some: Panel, known: pd.DataFrame | None) -> np.ndarray:
+        return compute_features(some, spec.features, market_symbols=market, macro=known, threads=1).values
+
+    def fit(some: Panel, _end: np.datetime64) -> dict[str, np.ndarray]:
+        inputs = make_inputs(some, spec.features, spec.horizons, market, macro)
+        train = label_masks(some, inputs.targets, spans)["train"] & np.isfinite(inputs.targets.standardised)
+        if not train.any(axis=0).all():
+            return {}
+        scaler = Scaler.fit(inputs.values, train.any(axis=1), spec.scaling)
+        table = quantile_table([inputs.targets.standardised[train[:, k], k] for k in range(train.shape[1])])
+        return {"scaler center": scaler.center, "scaler width": scaler.width, "outcome quantiles": table}
+
+    targets = make_targets(panel, spec.horizons)
+    parts = {}
+    for name, mask in label_masks(panel, targets, spans).items():
+        row, k = np.nonzero(mask)
+        parts[name] = LabelSpans(panel.at[row], targets.settles_at[row, k])
+    report = audit(features, panel, macro, spec.features)
+    report += audit_fitted(fit, panel, spans.train_end, rows=1_000) + audit_split(parts["train"], parts["valid"], parts["test"])
+    return tuple(str(finding) for finding in report.findings) if report.compared else None
+
+
 def _values(compute: Compute, panel: Panel, macro: pd.DataFrame | None) -> np.ndarray:
     values = np.asarray(compute(panel, macro))
     return values.reshape(panel.rows, -1) if values.ndim == 1 else values
 
 
-def _sample(panel: Panel, symbols: int, rows: int, random: np.random.Generator, around: np.datetime64 | None = None) -> Panel:
-    """The last ``rows`` rows of some symbols; with ``around`` the rows half before and half after that session."""
-    if panel.rows == 0:
-        return panel
-    end = panel.sessions[panel.at].max() if around is None else around
-    alive = [i for i in range(len(panel.symbols)) if panel.session_of(i)[-1] >= end] or list(range(len(panel.symbols)))
-    chosen = np.sort(random.choice(alive, size=min(symbols, len(alive)), replace=False))
-    keep = np.zeros(panel.rows, dtype=bool)
-    for i in chosen:
-        begin, stop = panel.starts[i], panel.starts[i + 1]
-        if around is not None:
-            stop = min(stop, begin + np.searchsorted(panel.session_of(i), end, side="right") + rows // 2)
-        keep[max(begin, stop - rows) : stop] = True
-    return panel.take_rows(keep)
-
-
-def _cuts(panel: Panel, cuts: int, every_session: bool, random: np.random.Generator) -> np.ndarray:
-    """Sessions to cut at, five neighbours among them, in the later half where warm-ups have ended."""
-    known = np.unique(panel.session)
-    if every_session or len(known) <= cuts:
-        return known[:-1]
-    late = known[len(known) // 2 : -1]
-    week = late[-10:-5]
-    other = random.choice(late, size=min(max(cuts - len(week), 1), len(late)), replace=False)
-    return np.unique(np.concatenate([week, other]))
-
-
-def _with_holes(
-    panel: Panel, macro: pd.DataFrame | None, at: np.ndarray, random: np.random.Generator
-) -> tuple[Panel, pd.DataFrame | None]:
-    """The sample with unknown cells, some of them on the sessions of the cuts and the day before."""
-    session = panel.session
-    cut_days = np.isin(session, np.concatenate([at, at - 1]))
-    columns = {}
-    for name in COLUMNS:
-        hole = (random.random(panel.rows) < 0.02) | (cut_days & (random.random(panel.rows) < 0.4))
-        columns[name] = np.where(hole, np.nan, getattr(panel, name))
-    if macro is not None and len(macro):
-        lost = (random.random(len(macro)) < 0.05) | np.isin(macro["session"].to_numpy().astype("datetime64[D]"), at)
-        macro = macro.assign(value=np.where(lost, np.nan, macro["value"].to_numpy(dtype=np.float64)))
-    return replace(panel, **columns), macro
-
-
 def _truncate(notes, compute, panel, macro, expected, cut) -> None:
     rows = np.flatnonzero(panel.session <= cut)
-    known = macro[_day(macro) <= cut] if macro is not None else None
+    known = macro[probes.day(macro) <= cut] if macro is not None else None
     actual = _values(compute, panel.until(cut), known)
     notes.compare("K1", f"changes when the data ends on {cut}", panel, rows, expected[rows], actual)
 
@@ -243,9 +239,9 @@ def _poison(notes, compute, panel, macro, expected, cut, kind, random) -> None:
     known = macro
     if macro is not None and len(macro):
         value = macro["value"].to_numpy(dtype=np.float64)
-        late = _day(macro) > cut
-        known = macro.assign(value=np.where(late, _poisoned_values(value, late, kind, random), value))
-    actual = _values(compute, _poisoned(panel, panel.session > cut, kind, random), known)
+        late = probes.day(macro) > cut
+        known = macro.assign(value=np.where(late, probes.poisoned_values(value, late, kind, random), value))
+    actual = _values(compute, probes.poisoned(panel, panel.session > cut, kind, random), known)
     notes.compare("K3", f"changes with a future of {kind} after {cut}", panel, rows, expected[rows], actual[rows])
 
 
@@ -260,7 +256,7 @@ def _late_actions(notes, compute, panel, macro, expected, cut) -> None:
         panel,
         split=np.where(event, panel.split * 4.0, panel.split),
         volume=np.where(later, panel.volume * 4.0, panel.volume),
-        **{name: np.where(later, getattr(panel, name) / 4.0, getattr(panel, name)) for name in PRICES},
+        **{name: np.where(later, getattr(panel, name) / 4.0, getattr(panel, name)) for name in probes.PRICES},
     )
     paid = replace(panel, dividend=np.where(event, panel.dividend + 0.05 * np.nan_to_num(panel.close, nan=1.0), panel.dividend))
     for what, other in (("split", split), ("dividend", paid)):
@@ -272,7 +268,7 @@ def _reorder(notes, compute, panel, macro, expected) -> None:
     order = np.arange(len(panel.symbols))[::-1]
     rows = np.concatenate([np.arange(panel.starts[i], panel.starts[i + 1]) for i in order])
     counts = np.diff(panel.starts)[order]
-    columns = {c: getattr(panel, c)[rows] for c in ("at", *COLUMNS, "split", "dividend")}
+    columns = {c: getattr(panel, c)[rows] for c in ("at", *probes.COLUMNS, "split", "dividend")}
     starts = np.append(0, np.cumsum(counts)).astype(np.int64)
     other = replace(panel, symbols=tuple(panel.symbols[i] for i in order), starts=starts, **columns)
     notes.compare("K5", "changes with the order of the symbols", panel, rows, expected[rows], _values(compute, other, macro))
@@ -280,49 +276,12 @@ def _reorder(notes, compute, panel, macro, expected) -> None:
 
 def _single_cells(notes, compute, panel, macro, expected, random) -> None:
     for row in random.choice(panel.rows, size=min(6, panel.rows), replace=False):
-        name = COLUMNS[random.integers(len(COLUMNS))]
+        name = probes.COLUMNS[random.integers(len(probes.COLUMNS))]
         column = getattr(panel, name).copy()
         column[row] = 1.5 * column[row] + 1.0
         rows = np.flatnonzero(panel.session < panel.session[row])
         actual = _values(compute, replace(panel, **{name: column}), macro)
         notes.compare("K3", f"changes with the {name} of {panel.session[row]}", panel, rows, expected[rows], actual[rows])
-
-
-def _day(macro: pd.DataFrame) -> np.ndarray:
-    return macro["session"].to_numpy().astype("datetime64[D]")
-
-
-def _poisoned(panel: Panel, rows: np.ndarray, kind: str, random: np.random.Generator) -> Panel:
-    columns = {}
-    for name in COLUMNS:
-        values = getattr(panel, name).copy()
-        for i in _symbol_rows(panel):
-            values[i] = np.where(rows[i], _poisoned_values(values[i], rows[i], kind, random), values[i])
-        columns[name] = values
-    return replace(panel, **columns)
-
-
-def _symbol_rows(panel: Panel) -> Iterator[slice]:
-    for i in range(len(panel.symbols)):
-        yield slice(panel.starts[i], panel.starts[i + 1])
-
-
-def _poisoned_values(values: np.ndarray, late: np.ndarray, kind: str, random: np.random.Generator) -> np.ndarray:
-    if kind == "noise":
-        return values * np.exp(random.normal(0.0, 0.5, len(values)))
-    if kind == "tenfold":
-        return values * 10.0
-    if kind == "nan":
-        return np.full(len(values), np.nan)
-    if kind == "constant":
-        return np.ones(len(values))
-    backwards = values.copy()
-    backwards[late] = values[late][::-1]
-    return backwards
-
-
-def _scaled(panel: Panel, rows: np.ndarray, factor: float) -> Panel:
-    return replace(panel, **{name: np.where(rows, getattr(panel, name) * factor, getattr(panel, name)) for name in COLUMNS})
 
 
 def _same(one: np.ndarray | None, two: np.ndarray | None) -> bool:

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from forecasting import metrics
-from forecasting.comparison import Comparison, diebold_mariano
+from forecasting.comparison import Comparison, diebold_mariano, lags_for, long_run_variance
 from forecasting.errors import NotEnoughHistory
 from forecasting.inputs import Inputs
 
 _Q = {level: i for i, level in enumerate(metrics.LEVELS)}
 MEDIAN = _Q[0.50]
+_INTERVALS = (("coverage_80", 0.10, 0.90), ("coverage_90", 0.05, 0.95))
 METRICS = ("pinball", "mae", "rmse", "mse", "mape", "mase", "coverage_80", "coverage_90", "direction", "rank_correlation")
 
 
@@ -35,6 +36,7 @@ class Evaluation:
     """Scores on the rows of one span.
 
     ``losses[name][h]``: per-session mean pinball loss, float64 [T_h], for the sessions ``sessions[h]``.
+    ``covered[name][h][metric]``: share of the session's symbols inside the interval, metric coverage_80 or coverage_90.
     ``table``: one row a forecaster, horizon and metric: forecaster, horizon, metric, value, n_rows, n_sessions.
     """
 
@@ -44,6 +46,7 @@ class Evaluation:
     losses: dict[str, dict[int, np.ndarray]]
     table: pd.DataFrame
     behaviour: dict[str, dict[int, Behaviour]]
+    covered: dict[str, dict[int, dict[str, np.ndarray]]]
     span: tuple[date, date]
 
     def value(self, forecaster: str, horizon: int, metric: str) -> float:
@@ -58,23 +61,10 @@ class Evaluation:
     def compare(self, forecaster: str, rival: str, horizon: int) -> Comparison:
         return diebold_mariano(self.losses[forecaster][horizon], self.losses[rival][horizon], horizon)
 
-    def headline(self, forecaster: str, rival: str, reference: str = "ewma") -> Comparison:
-        """One test over all horizons: losses in units of the reference's mean loss at each horizon, averaged per session.
-
-        Only sessions judged at every horizon take part. The autocorrelation allowed for is that of the longest horizon.
-        """
-        common = self.sessions[self.horizons[0]]
-        for h in self.horizons[1:]:
-            common = np.intersect1d(common, self.sessions[h])
-
-        def series(name: str) -> np.ndarray:
-            parts = []
-            for h in self.horizons:
-                keep = np.isin(self.sessions[h], common)
-                parts.append(self.losses[name][h][keep] / self.losses[reference][h].mean())
-            return np.mean(parts, axis=0)
-
-        return diebold_mariano(series(forecaster), series(rival), max(self.horizons))
+    def coverage_error(self, forecaster: str, horizon: int, metric: str) -> float:
+        """Standard error of the coverage: sessions count, not rows, and overlapping outcomes are one another's echo."""
+        series = self.covered[forecaster][horizon][metric]
+        return float(np.sqrt(long_run_variance(series, lags_for(horizon, len(series))) / len(series)))
 
     def best_rival(self, rivals: tuple[str, ...]) -> str:
         """The rival with the lowest loss, averaged over horizons in units of the first one's."""
@@ -95,7 +85,9 @@ def evaluate(inputs: Inputs, mask: np.ndarray, rows: np.ndarray, quantiles: Mapp
     panel, targets = inputs.panel, inputs.targets
     session = panel.at[rows]
     last_move = _last_move(inputs)[rows]
-    records, losses, sessions, behaviour = [], {n: {} for n in quantiles}, {}, {n: {} for n in quantiles}
+    records: list[tuple] = []
+    sessions: dict[int, np.ndarray] = {}
+    losses, behaviour, covered = ({n: {} for n in quantiles} for _ in range(3))
     for k, horizon in enumerate(targets.horizons):
         labelled = mask[rows, k]
         if not labelled.any():
@@ -109,14 +101,16 @@ def evaluate(inputs: Inputs, mask: np.ndarray, rows: np.ndarray, quantiles: Mapp
         for name, answer in quantiles.items():
             q = answer[labelled, k].astype(np.float64)
             loss = metrics.pinball(actual, q)
+            inside = {m: metrics.inside(actual, q[:, _Q[low]], q[:, _Q[high]]) for m, low, high in _INTERVALS}
             losses[name][horizon] = np.add.reduceat(loss[order], first) / counts
-            scores = _scores(actual, q, at, loss)
+            covered[name][horizon] = {m: np.add.reduceat(hit[order].astype(np.float64), first) / counts for m, hit in inside.items()}
+            scores = _scores(actual, q, at, loss) | {m: float(hit.mean()) for m, hit in inside.items()}
             records += [(name, horizon, m, v, len(actual), len(days)) for m, v in scores.items()]
             behaviour[name][horizon] = _behaviour(q, unit, last_move[labelled])
     table = pd.DataFrame(records, columns=["forecaster", "horizon", "metric", "value", "n_rows", "n_sessions"])
     every = np.concatenate(list(sessions.values()))
     span = (every.min().astype(object), every.max().astype(object))
-    return Evaluation(targets.horizons, tuple(quantiles), sessions, losses, table, behaviour, span)
+    return Evaluation(targets.horizons, tuple(quantiles), sessions, losses, table, behaviour, covered, span)
 
 
 def _scores(actual: np.ndarray, q: np.ndarray, session: np.ndarray, loss: np.ndarray) -> dict[str, float]:
@@ -129,8 +123,6 @@ def _scores(actual: np.ndarray, q: np.ndarray, session: np.ndarray, loss: np.nda
         "mse": metrics.mse(price, point),
         "mape": metrics.mape(price, point),
         "mase": metrics.mase(price, point, np.ones_like(price)),
-        "coverage_80": float(metrics.inside(actual, q[:, _Q[0.10]], q[:, _Q[0.90]]).mean()),
-        "coverage_90": float(metrics.inside(actual, q[:, _Q[0.05]], q[:, _Q[0.95]]).mean()),
         "direction": metrics.direction_hit_rate(actual, metrics.probability_up(q)),
         "rank_correlation": metrics.rank_correlation_by_session(actual, q[:, MEDIAN], session),
     }

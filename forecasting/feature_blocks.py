@@ -40,7 +40,9 @@ class Market:
         return np.full(self.fast.size, np.nan) if known is None else known
 
     @classmethod
-    def of(cls, panel: Panel, returns: np.ndarray, scale: np.ndarray, symbols: tuple[str, ...], macro: pd.DataFrame | None) -> Market:
+    def of(
+        cls, panel: Panel, returns: np.ndarray, scale: np.ndarray, symbols: tuple[str, ...], macro: pd.DataFrame | None
+    ) -> Market:
         """Means over ``symbols``, summed in the order of their names so that a bit never depends on who else is there."""
         order = [(name, i) for i, name in enumerate(panel.symbols) if name in frozenset(symbols)]
         size = len(panel.sessions)

@@ -1,6 +1,6 @@
-"""The default features: what moved, how much, against which scale, and what the market did (facts of a measured recipe).
+"""The default features: what moved, how much, against which scale, and what the market did.
 
-s is the EWMA volatility (lambda 0.94) of daily log returns known at the row's close.
+The scale is the EWMA volatility (lambda 0.94) of daily log total returns known at the row's close, as for the target.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ USUAL_VIX = 20.0
 
 @register(inputs=("close", "split", "dividend"), warm_up=SEED, memory=FAST_MEMORY, group="default")
 def ret(b: Block) -> np.ndarray:
-    """Log total return of the session over s."""
+    """Log total return of the session over the scale (EWMA volatility of daily returns known at the close, lambda 0.94)."""
     return b.memo(("ret",), lambda: b.returns / b.scale)
 
 
 @register(inputs=("close", "split", "dividend"), warm_up=SEED, memory=FAST_MEMORY, group="default")
 def abs_ret(b: Block) -> np.ndarray:
-    """Absolute log total return of the session over s."""
+    """Absolute log total return of the session over the scale."""
     return np.abs(ret(b))
 
 
 @register(inputs=("open", "close", "split", "dividend"), warm_up=SEED, memory=FAST_MEMORY, group="default")
 def overnight(b: Block) -> np.ndarray:
-    """Log return from the previous close to the open over s; 0 where the open is not known."""
+    """Log return from the previous close to the open over the scale; 0 where the open is not known."""
     jump = kernels.overnight(b.starts, b.day, b.raw("open"), b.raw("close"), b.raw("split"), b.raw("dividend"))
     return jump / b.scale
 
 
 @register(inputs=("high", "low", "close", "split", "dividend"), warm_up=SEED, memory=FAST_MEMORY, group="default")
 def range_(b: Block) -> np.ndarray:
-    """log(high / low) over s; 0 where high or low is not known."""
+    """log(high / low) over the scale; 0 where high or low is not known."""
     return b.log_range / b.scale
 
 
 @register(inputs=("close", "split", "dividend"), warm_up=SEED, memory=SLOW_MEMORY, group="default")
 def vol_fast_slow(b: Block) -> np.ndarray:
-    """Log of s over the EWMA volatility with lambda 0.99."""
+    """Log of the scale over the EWMA volatility with lambda 0.99."""
     slow = kernels.ewma_square(b.starts, b.returns, SLOW)
     return 0.5 * kernels.log_ratio(b.variance, slow, np.nan)
 
 
 @register(inputs=("high", "low", "close", "split", "dividend"), warm_up=SEED, memory=FAST_MEMORY, group="default")
 def range_vol(b: Block) -> np.ndarray:
-    """Log of the EWMA range volatility (Parkinson 1980, lambda 0.94) over s; 0 while the ranges are not known."""
-    ranges = np.where(b.log_range > 0.0, b.log_range, np.nan)  # a day with high = low carries no range, early index data has only those
+    """Log of the EWMA range volatility (Parkinson 1980, lambda 0.94) over the scale; 0 while the ranges are not known."""
+    ranges = np.where(b.log_range > 0.0, b.log_range, np.nan)  # high = low says nothing: early index data has only those
     parkinson = kernels.ewma_square(b.starts, ranges, FAST) / (4.0 * np.log(2.0))
     return np.where(np.isnan(b.variance), np.nan, 0.5 * kernels.log_ratio(parkinson, b.variance, 0.0))
 
@@ -64,17 +64,20 @@ def volume_surprise(b: Block) -> np.ndarray:
 
 
 @register(
-    inputs=("close", "split", "dividend"), warm_up=lambda n: max(n, SEED), memory=lambda n: max(n, FAST_MEMORY), group="default",
+    inputs=("close", "split", "dividend"),
+    warm_up=lambda n: max(n, SEED),
+    memory=lambda n: max(n, FAST_MEMORY),
+    group="default",
     parameters="n",
 )
 def momentum(b: Block, n: int) -> np.ndarray:
-    """Log total return of the last n sessions over s x sqrt(n)."""
+    """Log total return of the last n sessions over the scale times sqrt(n)."""
     return kernels.difference(b.starts, b.log_index, n) / (b.scale * np.sqrt(n))
 
 
 @register(inputs=("close", "market"), warm_up=SEED, memory=FAST_MEMORY, group="default")
 def market_return(b: Block) -> np.ndarray:
-    """Mean over the market's symbols of the session's return over its own s."""
+    """Mean over the market's symbols of the session's return over its own scale."""
     return b.memo(("market_return",), lambda: b.by_session("mean_scaled", lambda market: market.mean_scaled))
 
 
@@ -105,11 +108,11 @@ def vix_level(b: Block) -> np.ndarray:
 
 @register(inputs=("close", "split", "dividend"), warm_up=SEED, memory=FAST_MEMORY, group="default")
 def vol_level(b: Block) -> np.ndarray:
-    """log(s / 0.02)."""
+    """log(scale / 0.02)."""
     return kernels.log_ratio(b.scale, np.full(b.scale.size, USUAL_VOLATILITY), np.nan)
 
 
 @register(inputs=("close", "split", "dividend", "market"), warm_up=SEED, memory=FAST_MEMORY, group="default")
 def excess_return(b: Block) -> np.ndarray:
-    """The session's return over s less the market's mean of it."""
+    """The session's return over the scale less the market's mean of it."""
     return ret(b) - market_return(b)

@@ -131,9 +131,7 @@ def feature(name: str) -> Feature:
         def compute(block: Block) -> np.ndarray:
             return family.function(block, argument)
 
-    return Feature(
-        name, family.version, document, family.inputs, family.warm_up(n), family.memory(n), family.group, compute
-    )
+    return Feature(name, family.version, document, family.inputs, family.warm_up(n), family.memory(n), family.group, compute)
 
 
 def _find(name: str) -> tuple[_Family, int | str | None]:
@@ -164,19 +162,21 @@ def known_names() -> tuple[str, ...]:
 
 def describe(names: Sequence[str] | None = None) -> pd.DataFrame:
     """The data dictionary: name, version, group, definition, inputs, warm_up, memory of ``names`` (default: all families)."""
-    if names is None:
+    if names is not None:
+        rows = [_described(f.name, f, str(f.warm_up), str(f.memory)) for f in map(feature, names)]
+    else:
         rows = []
         for name in known_names():
             family = _FAMILIES[re.sub(r"_(n|SERIES)$", "", name)]
-            n = family.default or 0
-            document = " ".join(family.function.__doc__.split())
-            fixed = family.parameters == "" or family.default is not None
-            rows.append((name, family.version, family.group, document, ", ".join(family.inputs),
-                         str(family.warm_up(n)) if fixed else "by n", str(family.memory(n)) if fixed else "by n"))
-    else:
-        features = [feature(name) for name in names]
-        rows = [(f.name, f.version, f.group, f.definition, ", ".join(f.inputs), str(f.warm_up), str(f.memory)) for f in features]
+            whole = family.parameters == "" or family.default is not None
+            spans = (family.warm_up(family.default or 0), family.memory(family.default or 0)) if whole else ("by n", "by n")
+            rows.append(_described(name, family, *map(str, spans)))
     return pd.DataFrame(rows, columns=["name", "version", "group", "definition", "inputs", "warm_up", "memory"])
+
+
+def _described(name: str, what: Feature | _Family, warm_up: str, memory: str) -> tuple:
+    text = what.definition if isinstance(what, Feature) else " ".join(what.function.__doc__.split())
+    return name, what.version, what.group, text, ", ".join(what.inputs), warm_up, memory
 
 
 def compute_features(
@@ -192,6 +192,7 @@ def compute_features(
     changes no bit of theirs. ``macro``: series, session, value; session is the first at whose close the value was known.
     ``threads`` (default: one a core, at most 8) changes the time, never a bit. SettingError for an unknown name.
     """
+    from forecasting import feature_kernels as kernels
     from forecasting.feature_blocks import Block, Market
 
     features = [feature(name) for name in names]
@@ -211,8 +212,6 @@ def compute_features(
         with np.errstate(all="ignore"):  # NaN and infinity are answers here; infinity becomes NaN below
             for column, one in enumerate(features):
                 kernels.store(one.compute(view), values[begin:end], column)
-
-    from forecasting import feature_kernels as kernels
 
     workers = threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     market = None

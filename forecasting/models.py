@@ -88,8 +88,9 @@ class Fitted:
 
 
 def fit_model(
-    spec: LstmSpec, panel: Panel, macro: pd.DataFrame | None, spans: Spans, progress: Progress | None = None, data_digest: str = ""
-) -> Fitted:
+    spec: LstmSpec, panel: Panel, macro: pd.DataFrame | None, spans: Spans, progress: Progress | None = None,
+    data_digest: str = "",
+) -> Fitted:  # fmt: skip
     """Fit scaler, rivals and network members on the training span; the validation span chooses when to stop.
 
     Nothing of the test span reaches any fitted number. Raises NotEnoughHistory where no training sequence exists.
@@ -101,8 +102,9 @@ def fit_model(
     masks = label_masks(seen, inputs.targets, spans)
     ready = ready_rows(seen, inputs.targets, spec.lookback)[:, None]
     train, valid = masks["train"] & ready, masks["valid"] & ready
-    if train.any(axis=1).sum() < 2 * spec.lookback:
-        raise NotEnoughHistory("the universe", int(train.any(axis=1).sum()), 2 * spec.lookback, "training", spans.train_end)
+    learnt = len(np.unique(seen.at[train.any(axis=1)]))
+    if learnt < 2 * spec.lookback:
+        raise NotEnoughHistory("the universe", learnt, 2 * spec.lookback, "training after the first lookback", spans.train_end)
     groups = _groups(spec, seen, seen.symbols)
     scaler = Scaler.fit(inputs.values, train.any(axis=1), spec.scaling, groups)
     arrays = {"scaler/center": scaler.center, "scaler/width": scaler.width}
@@ -113,7 +115,7 @@ def fit_model(
     for member in range(spec.members):
         network, history = train_member(spec, member, seen, x, y, train, valid, arrays[f"{REFERENCE}/table"], progress)
         arrays |= {f"lstm/{member}/{i:02d}": w for i, w in enumerate(network.get_weights())}
-        histories.append({key: list(v) if isinstance(v, tuple) else v for key, v in vars(history).items()})
+        histories.append(history.as_card())
     fitted = Fitted(spec, arrays, _card(spec, seen, spans, histories, data_digest))
     if spec.output == "point":
         _fit_residuals(fitted, inputs, valid, train)

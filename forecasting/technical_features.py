@@ -183,7 +183,7 @@ def rsi(b: Block, n: int) -> np.ndarray:
 
 @register(inputs=BAR, warm_up=lambda n: n - 1, group="oscillator", parameters="n")
 def stochastic(b: Block, n: int) -> np.ndarray:
-    """Place of the close between the lowest low and the highest high of n sessions (Lane's %K), 0 to 100; 50 without a range."""
+    """Place of the close between the lowest low and the highest high of n sessions (Lane's %K), 0 to 100; else 50."""
     return _percent_k(b, n)
 
 

@@ -114,6 +114,7 @@ def configure_tensorflow() -> None:
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     with _quiet_stderr():
         import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(int(os.environ.get("NEXTCLOSE_THREADS", TOWERS)))

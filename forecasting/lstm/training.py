@@ -20,6 +20,7 @@ from forecasting.sequences import Sequences, training_sequences, windows
 Progress = Callable[[str, int, int], None]  # stage, done, of how many
 _SMALLEST_HALF = 4
 _UPDATES_AN_EPOCH = 8
+_LOOKS = 10  # at the validation span, in a training that goes to its end
 FORECAST_BATCH = 512  # every forecast is made in a batch of exactly this shape, so that company changes no bit
 
 
@@ -31,6 +32,15 @@ class History:
     train_loss: tuple[float, ...]
     valid_loss: tuple[float, ...]
     kept: int  # position of the look whose weights were kept
+
+    def as_card(self) -> dict:
+        """JSON-able; a loss that was not computed is None."""
+
+        def known(values: tuple[float, ...]) -> list[float | None]:
+            return [value if np.isfinite(value) else None for value in values]
+
+        return {"updates": list(self.updates), "train_loss": known(self.train_loss), "valid_loss": known(self.valid_loss),
+                "kept": self.kept}  # fmt: skip
 
 
 def _padded(array: np.ndarray, multiple: int, value: object) -> np.ndarray:
@@ -159,7 +169,7 @@ class Trainer:
         variables = self.network.trainable_variables
         optimizer.build(variables)
         apply = tf.function(lambda gradients: optimizer.apply_gradients(zip(gradients, variables, strict=True)))
-        look_every = min(self.per_epoch, max(1, self.updates // 4)) if self.updates <= 40 * self.per_epoch else self.updates // 20
+        look_every = max(1, self.updates // _LOOKS)
         best, best_weights = self.valid_loss(), self.network.get_weights()
         looks, running, done, since, kept = [(0, float("nan"), best)], [], 0, 0, 0
         while done < self.updates and since < self.spec.patience:

@@ -16,7 +16,9 @@ def prices(close: list[float], adjusted: list[float], symbol: str = "X") -> pd.D
 
 
 def told(actions: pd.DataFrame) -> list[tuple[str, str, float]]:
-    return [(str(d.date()), k, round(v, 6)) for d, k, v in zip(actions["session"], actions["kind"], actions["value"], strict=True)]
+    return [
+        (str(d.date()), k, round(v, 6)) for d, k, v in zip(actions["session"], actions["kind"], actions["value"], strict=True)
+    ]
 
 
 def test_derive_actions__two_for_one_split_with_a_price_jump():
@@ -74,7 +76,9 @@ def test_derive_actions__finds_dividends_through_two_decimals():
 
 def test_derive_actions__passes_over_missing_zero_and_duplicate_rows_in_any_order():
     frame = prices([41.0, 40.0, 39.6, 39.9], [41.0 * 0.9875, 40.0 * 0.9875, 39.6, 39.9])
-    gap = pd.DataFrame({"symbol": "X", "session": pd.to_datetime(["2020-01-07", "2020-01-08"]), "close": [0.0, np.nan], "adj_close": 1.0})
+    gap = pd.DataFrame(
+        {"symbol": "X", "session": pd.to_datetime(["2020-01-07", "2020-01-08"]), "close": [0.0, np.nan], "adj_close": 1.0}
+    )
     messy = pd.concat([frame, gap, frame.iloc[[2]]]).iloc[::-1]
     assert told(derive_actions(messy)) == [("2020-01-03", "dividend", 0.5)]
     assert derive_actions(frame.iloc[:0]).empty and derive_actions(frame.iloc[:1]).empty
@@ -110,7 +114,9 @@ def test_derive_actions__prices_that_the_source_split_adjusted_give_dividends_on
 
 
 def test_derive_actions__splits_where_only_the_day_before_carries_the_factor(shared_data):
-    drops = pd.read_parquet(shared_data / "panel" / "us_market_raw_2015.parquet", filters=[("ticker", "in", ["AMSC", "MGA", "AAPL"])])
+    drops = pd.read_parquet(
+        shared_data / "panel" / "us_market_raw_2015.parquet", filters=[("ticker", "in", ["AMSC", "MGA", "AAPL"])]
+    )
     drops = drops.rename(columns={"ticker": "symbol", "date": "session"})
     drops["session"] = pd.to_datetime(drops["session"])
     splits = {(s, str(d.date())): v for s, d, k, v in derive_actions(drops).itertuples(index=False) if k == "split"}
