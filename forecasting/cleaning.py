@@ -142,11 +142,7 @@ def _coerced(bars: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """The bars in the types of RawBars, and which rows held text that is not a number."""
     frame = pd.DataFrame(index=pd.RangeIndex(len(bars)))
     frame["symbol"] = pd.Series(bars["symbol"].to_numpy(), dtype="str")
-    session = bars["session"].reset_index(drop=True)
-    if not pd.api.types.is_datetime64_dtype(session):
-        session = pd.to_datetime(session, errors="coerce")
-        session = session.dt.tz_localize(None) if getattr(session.dt, "tz", None) is not None else session
-    frame["session"] = session.astype("datetime64[us]").dt.normalize()
+    frame["session"] = _dates(bars["session"].reset_index(drop=True))
     unreadable = np.zeros(len(bars), dtype=bool)
     for column in (*PRICES, "volume"):
         given = bars[column].reset_index(drop=True)
@@ -155,6 +151,19 @@ def _coerced(bars: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
             unreadable |= (number.isna() & given.notna()).to_numpy()
         frame[column] = number
     return frame, unreadable
+
+
+def _dates(session: pd.Series) -> pd.Series:
+    """Trading dates, datetime64[us], from timestamps, dates or ISO text; NaT where it is none of these.
+
+    With a time zone the date is the one on the exchange's own clock, as written, never the one in UTC.
+    """
+    if not pd.api.types.is_datetime64_dtype(session):
+        code, distinct = pd.factorize(session)
+        text = pd.Series([str(value)[:10] for value in distinct], dtype="str")
+        parsed = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").to_numpy()
+        session = pd.Series(np.append(parsed, np.datetime64("NaT"))[code])  # an unknown one has code -1
+    return session.astype("datetime64[us]").dt.normalize()
 
 
 def _judge_dates(

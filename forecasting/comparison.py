@@ -41,7 +41,9 @@ def lags_for(horizon: int, sessions: int) -> int:
     return max(horizon + horizon // 2, int(4 * (sessions / 100) ** (2 / 9)))
 
 
-def diebold_mariano(ours: np.ndarray, other: np.ndarray, horizon: int, lags: int | None = None, kernel: str = "bartlett") -> Comparison:
+def diebold_mariano(
+    ours: np.ndarray, other: np.ndarray, horizon: int, lags: int | None = None, kernel: str = "bartlett"
+) -> Comparison:
     """Compare per-session mean losses (float [T] each, same sessions, oldest first).
 
     Uses the small-sample factor of Harvey, Leybourne and Newbold (1997) and Student's t with T - 1 degrees of freedom.

@@ -68,7 +68,10 @@ class Evaluation:
 
     def best_rival(self, rivals: tuple[str, ...]) -> str:
         """The rival with the lowest loss, averaged over horizons in units of the first one's."""
-        return min(rivals, key=lambda r: np.mean([self.value(r, h, "pinball") / self.value(rivals[0], h, "pinball") for h in self.horizons]))
+        return min(
+            rivals,
+            key=lambda r: np.mean([self.value(r, h, "pinball") / self.value(rivals[0], h, "pinball") for h in self.horizons]),
+        )
 
 
 def judged_rows(mask: np.ndarray) -> np.ndarray:
@@ -103,7 +106,9 @@ def evaluate(inputs: Inputs, mask: np.ndarray, rows: np.ndarray, quantiles: Mapp
             loss = metrics.pinball(actual, q)
             inside = {m: metrics.inside(actual, q[:, _Q[low]], q[:, _Q[high]]) for m, low, high in _INTERVALS}
             losses[name][horizon] = np.add.reduceat(loss[order], first) / counts
-            covered[name][horizon] = {m: np.add.reduceat(hit[order].astype(np.float64), first) / counts for m, hit in inside.items()}
+            covered[name][horizon] = {
+                m: np.add.reduceat(hit[order].astype(np.float64), first) / counts for m, hit in inside.items()
+            }
             scores = _scores(actual, q, at, loss) | {m: float(hit.mean()) for m, hit in inside.items()}
             records += [(name, horizon, m, v, len(actual), len(days)) for m, v in scores.items()]
             behaviour[name][horizon] = _behaviour(q, unit, last_move[labelled])

@@ -144,6 +144,10 @@ class Block:
         return np.sqrt(self.variance)
 
     @cached_property
+    def log_variance(self) -> np.ndarray:
+        return kernels.logarithm(self.variance)
+
+    @cached_property
     def log_index(self) -> np.ndarray:
         """Log of the total-return index, 0 at the first row."""
         return kernels.cumulative(self.starts, self.returns)

@@ -15,6 +15,7 @@ SEED = kernels.SEED_RETURNS  # rows before the scale exists: 20 returns need 21 
 FAST_MEMORY, SLOW_MEMORY = 250, 1000  # 0.94^250 = 2e-7, 0.99^1000 = 4e-5
 USUAL_VOLATILITY = 0.02  # a day of a usual stock; only centres the level
 USUAL_VIX = 20.0
+PARKINSON = np.log(4.0 * np.log(2.0))  # mean square range of a random walk over its variance
 
 
 @register(inputs=("close", "split", "dividend"), warm_up=SEED, memory=FAST_MEMORY, group="default")
@@ -46,15 +47,16 @@ def range_(b: Block) -> np.ndarray:
 def vol_fast_slow(b: Block) -> np.ndarray:
     """Log of the scale over the EWMA volatility with lambda 0.99."""
     slow = kernels.ewma_square(b.starts, b.returns, SLOW)
-    return 0.5 * kernels.log_ratio(b.variance, slow, np.nan)
+    return 0.5 * (b.log_variance - kernels.logarithm(slow))
 
 
 @register(inputs=("high", "low", "close", "split", "dividend"), warm_up=SEED, memory=FAST_MEMORY, group="default")
 def range_vol(b: Block) -> np.ndarray:
     """Log of the EWMA range volatility (Parkinson 1980, lambda 0.94) over the scale; 0 while the ranges are not known."""
     ranges = np.where(b.log_range > 0.0, b.log_range, np.nan)  # high = low says nothing: early index data has only those
-    parkinson = kernels.ewma_square(b.starts, ranges, FAST) / (4.0 * np.log(2.0))
-    return np.where(np.isnan(b.variance), np.nan, 0.5 * kernels.log_ratio(parkinson, b.variance, 0.0))
+    mean_square = kernels.ewma_square(b.starts, ranges, FAST)
+    ratio = 0.5 * (kernels.logarithm(mean_square) - PARKINSON - b.log_variance)
+    return np.where(np.isnan(mean_square) & ~np.isnan(b.variance), 0.0, ratio)
 
 
 @register(inputs=("volume", "split"), warm_up=SEED, memory=500, group="default")
@@ -109,7 +111,7 @@ def vix_level(b: Block) -> np.ndarray:
 @register(inputs=("close", "split", "dividend"), warm_up=SEED, memory=FAST_MEMORY, group="default")
 def vol_level(b: Block) -> np.ndarray:
     """log(scale / 0.02)."""
-    return kernels.log_ratio(b.scale, np.full(b.scale.size, USUAL_VOLATILITY), np.nan)
+    return 0.5 * b.log_variance - np.log(USUAL_VOLATILITY)
 
 
 @register(inputs=("close", "split", "dividend", "market"), warm_up=SEED, memory=FAST_MEMORY, group="default")

@@ -36,11 +36,15 @@ class GateThresholds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_sessions: int = Field(120, ge=20, description="judged sessions below which nothing can be told")
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of passing against a rival by luck, over all horizons and trials")
+    alpha: float = Field(
+        0.05, gt=0, lt=0.5, description="chance of passing against a rival by luck, over all horizons and trials"
+    )
     worst_horizon_t: float = Field(-1.64, le=0, description="no single horizon may lose against a rival by more than this t")
     coverage_tolerance: float = Field(0.05, gt=0, lt=0.5, description="how far coverage may be from what the interval promises")
     echo_correlation: float = Field(0.9, gt=0, le=1, description="correlation with the last move that counts as an echo")
-    echo_size: float = Field(0.6, gt=0, description="share of the last move from which on repeating it is an echo, not a forecast")
+    echo_size: float = Field(
+        0.6, gt=0, description="share of the last move from which on repeating it is an echo, not a forecast"
+    )
     min_spread: float = Field(1e-3, gt=0, description="spread of the standardised quantiles below which a forecast is constant")
     widest: float = Field(15.0, gt=1, description="largest allowed |quantile| in units of scale x sqrt(horizon)")
 
@@ -85,7 +89,8 @@ def decide(
     checks = (
         _finite(e, challenger, weights), _sessions(e, t), _rivals(e, t, challenger, trials),
         *((_champion(e, t, challenger, champion, trials),) if champion else ()),
-        _coverage(e, t, challenger), _echo(e, t, challenger), _constant(e, t, challenger), _band(e, t, challenger), _leak(leaks),
+        _coverage(e, t, challenger), _echo(e, t, challenger), _constant(e, t, challenger), _band(e, t, challenger),
+        _leak(leaks),
     )  # fmt: skip
     verdicts = {check.verdict for check in checks}
     rival = e.best_rival(tuple(name for name in RIVALS if name in e.forecasters))
@@ -96,16 +101,24 @@ def decide(
     verdict = "refused" if "fail" in verdicts else "cannot_tell"
     first = next(check for check in checks if check.verdict == ("fail" if verdict == "refused" else "cannot_tell"))
     if champion and all(e.skill(champion, rival, h) > 0 for h in e.horizons):
-        serves, why = champion, f"the gate did not open for the challenger ({first.sentence}), and the champion still beats every rival"
+        serves, why = (
+            champion,
+            f"the gate did not open for the challenger ({first.sentence}), and the champion still beats every rival",
+        )
     else:
-        serves, why = rival, f"it has the lowest loss of the rivals, and the gate did not open for {challenger} ({first.sentence})"
+        serves, why = (
+            rival,
+            f"it has the lowest loss of the rivals, and the gate did not open for {challenger} ({first.sentence})",
+        )
     return Decision(verdict, f"{challenger} is not promoted: {first.sentence}.", checks, serves, why, t.digest)
 
 
 def _finite(e: Evaluation, name: str, weights: Mapping[str, np.ndarray] | None) -> Check:
     broken = sorted(key for key, array in (weights or {}).items() if not np.isfinite(array).all())
     if broken:
-        return Check("G01", "finite", "fail", f"G01 not finite: {len(broken)} weight arrays hold NaN or infinity, first {broken[0]}")
+        return Check(
+            "G01", "finite", "fail", f"G01 not finite: {len(broken)} weight arrays hold NaN or infinity, first {broken[0]}"
+        )
     if not all(e.behaviour[name][h].finite for h in e.horizons):
         return Check("G01", "finite", "fail", "G01 not finite: a forecast of the judged span is NaN or infinite")
     if weights is None:
@@ -160,11 +173,16 @@ def _champion(e: Evaluation, t: GateThresholds, name: str, champion: str, trials
 
 def _coverage(e: Evaluation, t: GateThresholds, name: str) -> Check:
     """Off by more than the tolerance, and by more than two standard errors: a short span alone closes no gate here."""
-    gaps = [(abs(e.value(name, h, m) - want), h, m, want) for h in e.horizons for m, want in (("coverage_80", 0.8), ("coverage_90", 0.9))]
+    gaps = [
+        (abs(e.value(name, h, m) - want), h, m, want)
+        for h in e.horizons
+        for m, want in (("coverage_80", 0.8), ("coverage_90", 0.9))
+    ]
     for gap, h, m, want in sorted(gaps, reverse=True):
         if gap > t.coverage_tolerance and gap > 2 * e.coverage_error(name, h, m):
-            text = f"the {want:.0%} interval at horizon {h} held {e.value(name, h, m):.1%}, more than {t.coverage_tolerance:.0%} off"
-            return Check("G05", "coverage", "fail", f"G05 {text}", gap, t.coverage_tolerance)
+            held = f"the {want:.0%} interval at horizon {h} held {e.value(name, h, m):.1%}"
+            text = f"G05 {held}, more than {t.coverage_tolerance:.0%} off"
+            return Check("G05", "coverage", "fail", text, gap, t.coverage_tolerance)
     gap, h, m, want = max(gaps)
     text = f"furthest off, the {want:.0%} interval at horizon {h} held {e.value(name, h, m):.1%}"
     return Check("G05", "coverage", "pass", f"G05 coverage holds: {text}", gap, t.coverage_tolerance)
@@ -183,14 +201,25 @@ def _constant(e: Evaluation, t: GateThresholds, name: str) -> Check:
     if not spread >= t.min_spread:
         text = f"G07 constant: the standardised quantiles at horizon {h} vary by {spread:.1e} over the judged rows"
         return Check("G07", "constant", "fail", text, spread, t.min_spread)
-    return Check("G07", "constant", "pass", f"G07 not constant: quantiles vary by {spread:.3f} scale units or more", spread, t.min_spread)
+    return Check(
+        "G07", "constant", "pass", f"G07 not constant: quantiles vary by {spread:.3f} scale units or more", spread, t.min_spread
+    )
 
 
 def _band(e: Evaluation, t: GateThresholds, name: str) -> Check:
     widest, h = max((b.widest, h) for h, b in e.behaviour[name].items())
     if not widest <= t.widest:
-        return Check("G08", "band", "fail", f"G08 out of band: a quantile at horizon {h} is {widest:.1f} scale units out", widest, t.widest)
-    return Check("G08", "band", "pass", f"G08 within the band: the furthest quantile is {widest:.1f} scale units out", widest, t.widest)
+        return Check(
+            "G08",
+            "band",
+            "fail",
+            f"G08 out of band: a quantile at horizon {h} is {widest:.1f} scale units out",
+            widest,
+            t.widest,
+        )
+    return Check(
+        "G08", "band", "pass", f"G08 within the band: the furthest quantile is {widest:.1f} scale units out", widest, t.widest
+    )
 
 
 def _leak(leaks: tuple[str, ...] | None) -> Check:

@@ -26,8 +26,12 @@ class Inputs:
 
 
 def make_inputs(
-    panel: Panel, names: tuple[str, ...], horizons: tuple[int, ...], market_symbols: tuple[str, ...] | None = None, macro: pd.DataFrame | None = None
-) -> Inputs:  # fmt: skip
+    panel: Panel,
+    names: tuple[str, ...],
+    horizons: tuple[int, ...],
+    market_symbols: tuple[str, ...] | None = None,
+    macro: pd.DataFrame | None = None,
+) -> Inputs:
     """Compute features and targets of every row, from nothing later than the row (features) or its horizon (targets)."""
     matrix = compute_features(panel, names, market_symbols=market_symbols, macro=macro)
     return Inputs(panel, tuple(matrix.names), matrix.values, make_targets(panel, horizons))

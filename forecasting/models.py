@@ -77,11 +77,17 @@ class Fitted:
 
         runs = []
         for member in range(self.spec.members):
-            network = Network(self.spec, len(self.spec.features), self.arrays[f"{REFERENCE}/table"], self.spec.seed * 1_000 + member)
+            network = Network(
+                self.spec, len(self.spec.features), self.arrays[f"{REFERENCE}/table"], self.spec.seed * 1_000 + member
+            )
             expected = [w.shape for w in network.weights]
-            stored = [self.arrays[f"lstm/{member}/{i:02d}"] for i in range(len(expected)) if f"lstm/{member}/{i:02d}" in self.arrays]
+            stored = [
+                self.arrays[f"lstm/{member}/{i:02d}"] for i in range(len(expected)) if f"lstm/{member}/{i:02d}" in self.arrays
+            ]
             if [tuple(a.shape) for a in stored] != [tuple(s) for s in expected]:
-                raise UntrustedModel("the stored weights do not fit the network that the card describes; type `nextclose retrain`")
+                raise UntrustedModel(
+                    "the stored weights do not fit the network that the card describes; type `nextclose retrain`"
+                )
             network.set_weights(stored)
             runs.append(Forecasting(network, len(self.spec.features)))
         return runs

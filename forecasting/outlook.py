@@ -35,7 +35,9 @@ def outlook(
         chosen += [(origin, symbol, row) for symbol, row in sorted(rows.items())]
         refused += [(symbol, origin, problem) for symbol, problem in problems.items()]
     row = np.array([r for _, _, r in chosen], dtype=np.int64)
-    answers = fitted.quantiles(inputs, row, forecasters) if len(row) else {name: np.empty((0, 0, 0)) for name in fitted.forecasters}
+    answers = (
+        fitted.quantiles(inputs, row, forecasters) if len(row) else {name: np.empty((0, 0, 0)) for name in fitted.forecasters}
+    )
     close, scale = inputs.panel.close[row], inputs.targets.scale[row]
     records = []
     for name, quantiles in answers.items():

@@ -70,8 +70,12 @@ class Panel:
         if (~first[1:] & (at[1:] == at[:-1])).any():
             raise ValueError("two bars for one symbol and session")
         starts = np.append(np.flatnonzero(first), len(name)).astype(np.int64)
-        columns = {c: np.ascontiguousarray(bars[c].to_numpy(dtype=np.float64)) for c in ("open", "high", "low", "close", "volume")}
-        panel = cls(tuple(name[starts[:-1]]), starts, sessions, at, **columns, split=np.ones(len(name)), dividend=np.zeros(len(name)))
+        columns = {
+            c: np.ascontiguousarray(bars[c].to_numpy(dtype=np.float64)) for c in ("open", "high", "low", "close", "volume")
+        }
+        panel = cls(
+            tuple(name[starts[:-1]]), starts, sessions, at, **columns, split=np.ones(len(name)), dividend=np.zeros(len(name))
+        )
         return panel if actions is None or actions.empty else panel._with_actions(actions)
 
     def _with_actions(self, actions: pd.DataFrame) -> Panel:
@@ -79,7 +83,11 @@ class Panel:
         position = {symbol: i for i, symbol in enumerate(self.symbols)}
         ordered = actions.sort_values(["symbol", "session", "kind"], kind="stable")
         for symbol, day, kind, value in zip(
-            ordered["symbol"], ordered["session"].to_numpy().astype("datetime64[D]"), ordered["kind"], ordered["value"], strict=True
+            ordered["symbol"],
+            ordered["session"].to_numpy().astype("datetime64[D]"),
+            ordered["kind"],
+            ordered["value"],
+            strict=True,
         ):
             i = position.get(symbol)
             if i is None:

@@ -89,7 +89,9 @@ def fit_rivals(inputs: Inputs, x: np.ndarray, train: np.ndarray, valid: np.ndarr
     return arrays
 
 
-def rival_quantiles(name: str, arrays: dict[str, np.ndarray], inputs: Inputs, x: np.ndarray, rows: np.ndarray, moments: Moments) -> np.ndarray:
+def rival_quantiles(
+    name: str, arrays: dict[str, np.ndarray], inputs: Inputs, x: np.ndarray, rows: np.ndarray, moments: Moments
+) -> np.ndarray:
     """Quantiles of the log return of ``rows`` (int [N]) over each horizon, float64 [N, H, Q], ascending in Q."""
     horizons = np.asarray(inputs.targets.horizons, dtype=np.float64)
     table = arrays[f"{name}/table"].astype(np.float64)

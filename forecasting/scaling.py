@@ -25,7 +25,9 @@ class Scaler:
     clip: float = CLIP
 
     @classmethod
-    def fit(cls, values: np.ndarray, train: np.ndarray, scaling: Scaling = "standard", group: np.ndarray | None = None) -> Scaler:
+    def fit(
+        cls, values: np.ndarray, train: np.ndarray, scaling: Scaling = "standard", group: np.ndarray | None = None
+    ) -> Scaler:
         """Fit on the rows of ``values`` (float32 [R, F]) where ``train`` (bool [R]) is true, and on no other.
 
         ``group``: the group of each row, int [R] from 0; None: one group. standard: mean and standard deviation; robust:

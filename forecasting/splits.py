@@ -39,7 +39,10 @@ def label_masks(panel: Panel, targets: Targets, spans: Spans) -> dict[str, np.nd
     straddle a border belong to none: that is the purge (López de Prado 2018, section 7.4.1).
     """
     known = np.isfinite(targets.returns) & np.isfinite(targets.scale)[:, None]
-    ends = [np.searchsorted(panel.sessions, np.datetime64(end, "D"), side="right") for end in (spans.train_end, spans.valid_end, spans.test_end)]
+    ends = [
+        np.searchsorted(panel.sessions, np.datetime64(end, "D"), side="right")
+        for end in (spans.train_end, spans.valid_end, spans.test_end)
+    ]
     masks, begin = {}, 0
     for name, end in zip(("train", "valid", "test"), ends, strict=True):
         masks[name] = known & ((panel.at >= begin) & (panel.at < end))[:, None] & (targets.settles_at < end)

@@ -20,7 +20,7 @@ MACRO_CHANGE = 20
 
 
 def _log_close(b: Block) -> np.ndarray:
-    return b.memo(("log_close",), lambda: kernels.log_ratio(b.close, np.ones(b.close.size), np.nan))
+    return b.memo(("log_close",), lambda: kernels.logarithm(b.close))
 
 
 def _sma(b: Block, n: int) -> np.ndarray:
@@ -91,7 +91,7 @@ def close(b: Block) -> np.ndarray:
 @register(inputs=("volume", "split"), warm_up=0, memory=WHOLE_HISTORY, group="level")
 def log_volume(b: Block) -> np.ndarray:
     """log(1 + volume in shares of the symbol's first row)."""
-    return kernels.log_ratio(1.0 + b.volume, np.ones(b.volume.size), np.nan)
+    return kernels.logarithm(1.0 + b.volume)
 
 
 @register(inputs=CLOSE, warm_up=lambda n: n, group="lag", parameters="n")

@@ -108,7 +108,7 @@ def rolling_slope(starts, x, n):
 
 @compiled
 def smoothed(starts, x, n, weight, skip):
-    """Exponential smoothing y = y + weight (x - y), started at the mean of n values after ``skip`` rows; NaN is left out."""
+    """Exponential smoothing y = (1 - weight) y + weight x, started at the mean of n values after ``skip`` rows; NaN is left out."""
     out = np.full(x.size, np.nan)
     for i in range(starts.size - 1):
         seen, y = 0, 0.0
@@ -120,7 +120,7 @@ def smoothed(starts, x, n, weight, skip):
                     if seen == n:
                         y /= n
                 else:
-                    y += weight * (x[t] - y)
+                    y = (1.0 - weight) * y + weight * x[t]
             if seen == n:
                 out[t] = y
     return out

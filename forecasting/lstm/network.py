@@ -81,7 +81,9 @@ class LstmSpec(BaseModel):
     @model_validator(mode="after")
     def _causal_and_consistent(self) -> LstmSpec:
         if self.bidirectional and self.labels_per_sequence != 1:
-            raise ValueError("bidirectional reads later sessions: it needs labels_per_sequence = 1, one label at the window's end")
+            raise ValueError(
+                "bidirectional reads later sessions: it needs labels_per_sequence = 1, one label at the window's end"
+            )
         if self.normalisation == "batch" and self.labels_per_sequence != 1:
             raise ValueError("batch normalisation mixes sessions of one sequence: it needs labels_per_sequence = 1")
         if (self.output == "quantiles") != (self.loss == "pinball"):
@@ -98,7 +100,8 @@ class LstmSpec(BaseModel):
 def classical_spec(**changes: object) -> LstmSpec:
     """The tutorial network as a configuration: scaled closes in, one scaled close out a horizon, squared error."""
     values: dict[str, object] = dict(
-        features=("close",), target="close", output="point", loss="mse", scaling="minmax", stem_units=0, units=(50,), head_units=0,
+        features=("close",), target="close", output="point", loss="mse", scaling="minmax", stem_units=0, units=(50,),
+        head_units=0,
         skip=False, dropout=0.2, labels_per_sequence=1, optimizer="adam", weight_decay=0.0, members=1, epochs=10,
     )  # fmt: skip
     return LstmSpec(**{**values, **changes})
@@ -163,12 +166,22 @@ class Network:
             )  # fmt: skip
             return keras.layers.Bidirectional(layer) if spec.bidirectional else layer
 
-        self.stem = keras.layers.Dense(spec.stem_units, activation="tanh", kernel_initializer=init("glorot")) if spec.stem_units else None
+        self.stem = (
+            keras.layers.Dense(spec.stem_units, activation="tanh", kernel_initializer=init("glorot"))
+            if spec.stem_units
+            else None
+        )
         last = len(spec.units) - 1
         self.recurrent = [lstm(u, sequences=i < last or spec.labels_per_sequence > 1) for i, u in enumerate(spec.units)]
-        norm = {"layer": keras.layers.LayerNormalization, "batch": keras.layers.BatchNormalization, "none": None}[spec.normalisation]
+        norm = {"layer": keras.layers.LayerNormalization, "batch": keras.layers.BatchNormalization, "none": None}[
+            spec.normalisation
+        ]
         self.norms = [norm() if norm else None for _ in spec.units]
-        self.head = keras.layers.Dense(spec.head_units, activation="relu", kernel_initializer=init("glorot")) if spec.head_units else None
+        self.head = (
+            keras.layers.Dense(spec.head_units, activation="relu", kernel_initializer=init("glorot"))
+            if spec.head_units
+            else None
+        )
         outputs = self.horizons * (2 + self.levels) if spec.output == "quantiles" else self.horizons
         zero = "zeros" if spec.output == "quantiles" else init("glorot")
         self.out = keras.layers.Dense(outputs, kernel_initializer=zero, dtype="float32")

@@ -62,7 +62,9 @@ def _make_optimizer(spec: LstmSpec, updates: int):
     rate = keras.optimizers.schedules.CosineDecay(spec.learning_rate, decay_steps=updates)
     if spec.optimizer == "adamw":
         return keras.optimizers.AdamW(rate, weight_decay=spec.weight_decay)
-    return {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}[spec.optimizer](rate)
+    return {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}[spec.optimizer](
+        rate
+    )
 
 
 def train_member(
@@ -105,9 +107,12 @@ class Trainer:
         self._inputs = make_gather(x)
         self._outcomes = make_gather(np.nan_to_num(np.clip(y, -10, 10), nan=0.0).astype(np.float32))
         self._train_labels, self._valid_labels = make_gather(train.astype(np.float32)), make_gather(valid.astype(np.float32))
-        shapes = [tf.TensorSpec((self.batch, self.burn_in + self.labels), tf.int32), tf.TensorSpec((self.batch, self.labels), tf.bool)]
-        self.gradients = tf.function(self._gradients, input_signature=[*shapes, tf.TensorSpec((), tf.int32)])
-        self._valid_sums = tf.function(self._valid_sums_of, input_signature=shapes)
+        shapes = [
+            tf.TensorSpec((self.batch, self.burn_in + self.labels), tf.int32),
+            tf.TensorSpec((self.batch, self.labels), tf.bool),
+        ]
+        self.gradients = tf.function(self._gradients, input_signature=[*shapes, tf.TensorSpec((), tf.int32)], autograph=False)
+        self._valid_sums = tf.function(self._valid_sums_of, input_signature=shapes, autograph=False)
 
     def _forward(self, rows, mask, weights, seed):
         """Sum of the weighted losses and sum of the weights of some sequences."""
@@ -168,7 +173,9 @@ class Trainer:
         optimizer = _make_optimizer(self.spec, self.updates)
         variables = self.network.trainable_variables
         optimizer.build(variables)
-        apply = tf.function(lambda gradients: optimizer.apply_gradients(zip(gradients, variables, strict=True)))
+        apply = tf.function(
+            lambda gradients: optimizer.apply_gradients(zip(gradients, variables, strict=True)), autograph=False
+        )
         look_every = max(1, self.updates // _LOOKS)
         best, best_weights = self.valid_loss(), self.network.get_weights()
         looks, running, done, since, kept = [(0, float("nan"), best)], [], 0, 0, 0
@@ -203,7 +210,11 @@ class Forecasting:
 
         self.lookback, self.width = network.spec.lookback, n_features
 
-        @tf.function(jit_compile=True, input_signature=[tf.TensorSpec((FORECAST_BATCH, self.lookback, n_features), tf.float32)])
+        @tf.function(
+            jit_compile=True,
+            autograph=False,
+            input_signature=[tf.TensorSpec((FORECAST_BATCH, self.lookback, n_features), tf.float32)],
+        )
         def run(x):
             return network(x, labels=1)[:, 0]
 
@@ -228,4 +239,8 @@ class Forecasting:
                 parts.append(part)
                 if progress:
                     progress("forecasting", done + 1, len(starts))
-        return np.concatenate(parts) if parts else self._run(np.zeros((FORECAST_BATCH, self.lookback, self.width), np.float32)).numpy()[:0]
+        return (
+            np.concatenate(parts)
+            if parts
+            else self._run(np.zeros((FORECAST_BATCH, self.lookback, self.width), np.float32)).numpy()[:0]
+        )

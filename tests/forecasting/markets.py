@@ -21,7 +21,9 @@ def walk_frame(seed: int, symbol: str, sessions: int, signal: float = 0.0, start
     low = np.minimum(opened, close) / np.exp(np.abs(draw.normal(0, 0.003, sessions)))
     volume = np.round(1e6 * np.exp(draw.normal(0, 0.3, sessions)))
     days = pd.bdate_range(start, periods=sessions)
-    return pd.DataFrame({"symbol": symbol, "session": days, "open": opened, "high": high, "low": low, "close": close, "volume": volume})
+    return pd.DataFrame(
+        {"symbol": symbol, "session": days, "open": opened, "high": high, "low": low, "close": close, "volume": volume}
+    )
 
 
 def walks(seed: int, symbols: int, sessions: int, signal: float = 0.0) -> Panel:

@@ -97,7 +97,8 @@ def test_clean__a_row_with_several_faults_has_one_reason_and_names_the_others() 
 def test_clean__keeps_the_row_with_a_warning(values: dict, warning: str) -> None:
     cleaned = clean(changed(20, **values))
     assert len(cleaned.bars) == 40
-    assert [(w.symbol, str(w.session.date()), w.reason, w.rows) for w in cleaned.warnings] == [("AAPL", "2024-01-31", warning, 1)]
+    (warned,) = cleaned.warnings
+    assert (warned.symbol, str(warned.session.date()), warned.reason, warned.rows) == ("AAPL", "2024-01-31", warning, 1)
     assert str(cleaned.warnings[0]).startswith("AAPL 2024-01-31: ")
 
 
@@ -248,7 +249,8 @@ CHANGE = st.tuples(st.integers(0, 39), st.sampled_from(["open", "high", "low", "
 def test_clean__whatever_comes_in_no_row_is_lost_and_what_is_stored_is_sound(changes, repeated, random) -> None:
     bars = good().astype(object)
     for row, column, value in changes:
-        bars.iloc[row, bars.columns.get_loc(column)] = value if column not in ("session", "symbol") or value is None else str(value)
+        text = column in ("session", "symbol") and value is not None
+        bars.iloc[row, bars.columns.get_loc(column)] = str(value) if text else value
     bars = pd.concat([bars, bars.iloc[repeated]], ignore_index=True)
     order = list(range(len(bars)))
     random.shuffle(order)
@@ -287,13 +289,15 @@ def test_clean__real_data_passes_but_for_its_true_defects(shared_data: Path, nam
 def test_clean__real_falls_and_unknown_opens_are_kept(shared_data: Path) -> None:
     wiki = shared_bars(shared_data, "raw_unadjusted/wiki_raw_2000_2013.parquet")
     cleaned = clean_bars(wiki, None, date(2024, 1, 1))
-    assert [str(w) for w in cleaned.warnings] == ["AAPL 2000-09-29: the close moved by more than half, on high volume (large_move)"]
+    fall = "AAPL 2000-09-29: the close moved by more than half, on high volume (large_move)"
+    assert [str(w) for w in cleaned.warnings] == [fall]
     long = shared_bars(shared_data, "long_history/yahoo_long.parquet").query("symbol == 'BA'")
     kept = clean_bars(long, None, date(2024, 1, 1)).bars
     assert (long["open"] == 0).sum() == kept["open"].isna().sum()
 
 
 def test_clean__bad_ticks_of_a_real_file(shared_data: Path) -> None:
-    bars = pd.read_csv(shared_data / "dirty/yahoo_csv/BTTR.csv.gz").rename(columns=str.lower).rename(columns={"date": "session"})
+    bars = pd.read_csv(shared_data / "dirty/yahoo_csv/BTTR.csv.gz").rename(columns=str.lower)
+    bars = bars.rename(columns={"date": "session"})
     cleaned = clean_bars(bars.assign(symbol="BTTR"), None, date(2024, 1, 1))
     assert reasons(cleaned) == ["unit_jump"] * 3  # 0.156 to 156 and back

@@ -31,7 +31,9 @@ def test_evaluate__equals_a_loop_over_rows(judged):
         for n, row in enumerate(rows):
             if mask[row, k]:
                 q, actual = quantiles["wide"][n, k], inputs.targets.returns[row, k]
-                losses.append(np.mean([max(a * (actual - x), (a - 1) * (actual - x)) for a, x in zip(metrics.LEVELS, q, strict=True)]))
+                losses.append(
+                    np.mean([max(a * (actual - x), (a - 1) * (actual - x)) for a, x in zip(metrics.LEVELS, q, strict=True)])
+                )
                 errors.append(abs(np.exp(actual) - np.exp(q[3])))
                 inside.append(q[1] <= actual <= q[5])
         assert result.value("wide", h, "pinball") == pytest.approx(np.mean(losses))
@@ -52,7 +54,10 @@ def test_evaluate__sees_the_sharper_forecast_win_and_cover_what_it_promises(judg
 def test_evaluate__does_not_depend_on_the_order_of_rows(judged):
     inputs, mask, rows, quantiles = judged
     order = np.random.default_rng(0).permutation(len(rows))
-    one, two = evaluate(inputs, mask, rows, quantiles), evaluate(inputs, mask, rows[order], {n: q[order] for n, q in quantiles.items()})
+    one, two = (
+        evaluate(inputs, mask, rows, quantiles),
+        evaluate(inputs, mask, rows[order], {n: q[order] for n, q in quantiles.items()}),
+    )
     assert one.table["value"].to_numpy() == pytest.approx(two.table["value"].to_numpy(), rel=1e-12, nan_ok=True)
 
 

@@ -192,7 +192,8 @@ def test_macro__a_value_older_than_two_weeks_is_not_known() -> None:
 
 def test_unknown_cells__an_open_an_index_without_volume_and_a_flat_bar() -> None:
     bars = small_bars(symbols=1).assign(open=np.nan, volume=0.0, high=lambda f: f["close"], low=lambda f: f["close"])
-    values = compute_features(Panel.from_frames(bars), ("overnight", "volume_surprise", "range", "range_vol", "obv", "atr_14")).values
+    names = ("overnight", "volume_surprise", "range", "range_vol", "obv", "atr_14")
+    values = compute_features(Panel.from_frames(bars), names).values
     assert np.isfinite(values[25:]).all()
     assert (values[25:, :5] == 0.0).all()
 
@@ -285,3 +286,14 @@ def test_kernels__work_where_nothing_can_be_written(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "6.0", done.stderr
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(1e-300, 1e300))
+def test_logarithm__is_within_one_unit_in_the_last_place(x: float) -> None:
+    from forecasting.feature_kernels import logarithm
+
+    values = logarithm(np.array([x, 1.0, 0.0, -1.0, np.inf, np.nan]))
+    exact = np.log(np.longdouble(x))
+    assert abs(values[0] - exact) <= np.spacing(abs(float(exact)) + 1e-300)
+    assert values[1] == 0.0 and np.isnan(values[2:]).all()

@@ -65,7 +65,9 @@ def test_network__has_no_forecast_that_depends_on_a_later_input():
     assert (before[:, 21:] != after[:, 21:]).any()
 
 
-@pytest.mark.parametrize("changes", [{}, dict(units=(8, 6), normalisation="layer"), dict(labels_per_sequence=1, bidirectional=True)])
+@pytest.mark.parametrize(
+    "changes", [{}, dict(units=(8, 6), normalisation="layer"), dict(labels_per_sequence=1, bidirectional=True)]
+)
 def test_gradients__of_the_two_towers_equal_one_batch_through_plain_keras_layers(changes):
     import tensorflow as tf
 

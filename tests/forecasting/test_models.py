@@ -31,7 +31,9 @@ def after(symbol: str, origin: date, horizon: int) -> date:
 def days_later(panel: Panel, factor: float) -> Panel:
     """The panel with every price after session 450 multiplied by ``factor``."""
     late = panel.at > 450
-    return replace(panel, **{c: np.where(late, getattr(panel, c) * factor, getattr(panel, c)) for c in ("open", "high", "low", "close")})
+    return replace(
+        panel, **{c: np.where(late, getattr(panel, c) * factor, getattr(panel, c)) for c in ("open", "high", "low", "close")}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,9 @@ def test_rebuild__refuses_weights_that_do_not_fit_the_card(fitted):
 def test_forecast__is_the_same_when_the_future_is_cut_off(fitted):
     """K2: from all the data or from what was there at the origin."""
     whole = forecasts(fitted, PANEL)
-    cut = pd.concat([forecasts(fitted, PANEL.until(d), VIX[VIX.session <= pd.Timestamp(d)], origins=(d,)) for d in (DAYS[440], DAYS[450])])
+    cut = pd.concat(
+        [forecasts(fitted, PANEL.until(d), VIX[VIX.session <= pd.Timestamp(d)], origins=(d,)) for d in (DAYS[440], DAYS[450])]
+    )
     pd.testing.assert_frame_equal(whole, cut.reset_index(drop=True), check_exact=True)
     assert len(whole) == 2 * 6 * 2 * 5  # origins, symbols, horizons, forecasters
 
@@ -92,9 +96,9 @@ def test_forecast__alone_or_with_newcomers_gives_the_same_bits(fitted):
     everyone = forecasts(fitted, PANEL)
     alone = forecasts(fitted, PANEL, symbols=("S03",))
     pd.testing.assert_frame_equal(alone, everyone[everyone.symbol == "S03"].reset_index(drop=True), check_exact=True)
-    rows = [pd.DataFrame({"symbol": s, "session": PANEL.session_of(i), **{c: getattr(PANEL, c)[PANEL.starts[i] : PANEL.starts[i + 1]]
-            for c in ("open", "high", "low", "close", "volume")}}) for i, s in enumerate(PANEL.symbols)]  # fmt: skip
-    larger = Panel.from_frames(pd.concat([walk_frame(1, "AAA", 500), *rows, walk_frame(2, "ZZZ", 480)]).sample(frac=1, random_state=1))
+    old = [walk_frame(11, symbol, 500) for symbol in PANEL.symbols]
+    frame = pd.concat([walk_frame(1, "AAA", 500), *old, walk_frame(2, "ZZZ", 480)])
+    larger = Panel.from_frames(frame.sample(frac=1, random_state=1))
     pd.testing.assert_frame_equal(forecasts(fitted, larger), everyone, check_exact=True)
 
 
@@ -102,7 +106,9 @@ def test_forecast__is_ordered_and_in_money(fitted):
     frame = forecasts(fitted, PANEL)
     quantiles = frame[list(QUANTILE_COLUMNS)].to_numpy()
     assert (np.diff(quantiles, axis=1) >= 0).all()
-    assert ((quantiles / frame["close"].to_numpy()[:, None] > 0.7) & (quantiles / frame["close"].to_numpy()[:, None] < 1.3)).all()
+    assert (
+        (quantiles / frame["close"].to_numpy()[:, None] > 0.7) & (quantiles / frame["close"].to_numpy()[:, None] < 1.3)
+    ).all()
     last = frame[frame.forecaster == "persistence"]
     assert (last["q50"] == last["close"]).all() and (last["p_up"] == 0.5).all()
     assert len(LEVELS) == len(QUANTILE_COLUMNS)

@@ -73,15 +73,16 @@ def test_bars__refuse_duplicates_and_unknown_closes() -> None:
 def test_actions__are_splits_or_dividends_of_a_positive_size() -> None:
     actions = small_actions().astype({"symbol": "str", "kind": "str"})
     assert len(Actions.validate(actions)) == 4
-    for wrong in (actions.assign(kind="merger"), actions.assign(value=0.0), pd.concat([actions, actions])):
+    for wrong in (actions.assign(kind="merger"), actions.assign(value=0.0), pd.concat([actions, actions], ignore_index=True)):
         with pytest.raises(pa.errors.SchemaErrors):
             Actions.validate(wrong, lazy=True)
 
 
 def forecast(**changes: object) -> pd.DataFrame:
     row = {
-        "symbol": "AAPL", "origin": "2024-01-02", "horizon": 5, "forecaster": "lstm", "target_session": "2024-01-09", "close": 100.0,
-        "scale": 0.01, "p_up": 0.52, "q05": 95.0, "q10": 96.0, "q25": 98.0, "q50": 100.0, "q75": 102.0, "q90": 104.0, "q95": 105.0,
+        "symbol": "AAPL", "origin": "2024-01-02", "horizon": 5, "forecaster": "lstm", "target_session": "2024-01-09",
+        "close": 100.0, "scale": 0.01, "p_up": 0.52,
+        "q05": 95.0, "q10": 96.0, "q25": 98.0, "q50": 100.0, "q75": 102.0, "q90": 104.0, "q95": 105.0,
     } | changes  # fmt: skip
     frame = pd.DataFrame([row])
     dates = {c: pd.to_datetime(frame[c]).astype("datetime64[us]") for c in ("origin", "target_session")}
@@ -90,7 +91,15 @@ def forecast(**changes: object) -> pd.DataFrame:
 
 @pytest.mark.parametrize(
     "change",
-    [{"q50": 97.0}, {"q05": 0.0}, {"q95": np.inf}, {"p_up": 1.1}, {"horizon": 0}, {"target_session": "2024-01-02"}, {"q25": np.nan}],
+    [
+        {"q50": 97.0},
+        {"q05": 0.0},
+        {"q95": np.inf},
+        {"p_up": 1.1},
+        {"horizon": 0},
+        {"q25": np.nan},
+        {"target_session": "2024-01-02"},
+    ],
 )
 def test_forecasts__refuse_crossed_infinite_and_impossible_values(change: dict) -> None:
     assert len(Forecasts.validate(forecast())) == 1

@@ -13,7 +13,11 @@ def panel_of(*lengths: int) -> Panel:
     frames = []
     for i, n in enumerate(lengths):
         session = np.datetime64("2020-01-01") + np.arange(n)
-        frames.append(pd.DataFrame({"symbol": f"S{i}", "session": session, **{c: 1.0 for c in ("open", "high", "low", "close", "volume")}}))
+        frames.append(
+            pd.DataFrame(
+                {"symbol": f"S{i}", "session": session, **{c: 1.0 for c in ("open", "high", "low", "close", "volume")}}
+            )
+        )
     return Panel.from_frames(pd.concat(frames))
 
 

@@ -20,7 +20,11 @@ def walk(sessions: int, symbols: int = 2) -> Panel:
     frames = []
     for i in range(symbols):
         close = 50 * np.exp(np.cumsum(draw.normal(0, 0.01, sessions)))
-        frames.append(pd.DataFrame({"symbol": f"S{i}", "session": days, "open": close, "high": close, "low": close, "close": close, "volume": 1.0}))
+        frames.append(
+            pd.DataFrame(
+                {"symbol": f"S{i}", "session": days, "open": close, "high": close, "low": close, "close": close, "volume": 1.0}
+            )
+        )
     return Panel.from_frames(pd.concat(frames))
 
 
