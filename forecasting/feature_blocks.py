@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,17 @@ FAST, SLOW = 0.94, 0.99  # the decay of the daily variance (RiskMetrics 1996) an
 VOLUME_DECAY = 0.97
 MACRO_MAX_AGE_DAYS = 14  # two weeks, ten sessions: an older value no longer says anything about today
 SESSIONS_A_YEAR = 252
+
+
+class _once:
+    """A property computed at its first use. Python 3.11's cached_property would hold one lock for all blocks meanwhile."""
+
+    def __init__(self, make: Callable[[Block], np.ndarray]) -> None:
+        self.make, self.__doc__ = make, make.__doc__
+
+    def __get__(self, block: Block, owner: type) -> np.ndarray:
+        value = block.__dict__[self.make.__name__] = self.make(block)
+        return value
 
 
 @dataclass(frozen=True)
@@ -106,53 +116,53 @@ class Block:
         """A column of the panel as traded."""
         return getattr(self.panel, column)[self.begin : self.end]
 
-    @cached_property
+    @_once
     def at(self) -> np.ndarray:
         return self.raw("at")
 
-    @cached_property
+    @_once
     def day(self) -> np.ndarray:
         return self.panel.sessions[self.at].astype(np.int64)
 
-    @cached_property
+    @_once
     def factor(self) -> np.ndarray:
         return kernels.forward_factor(self.starts, self.raw("split"))
 
-    @cached_property
+    @_once
     def open(self) -> np.ndarray:
         return self.raw("open") * self.factor
 
-    @cached_property
+    @_once
     def high(self) -> np.ndarray:
         return self.raw("high") * self.factor
 
-    @cached_property
+    @_once
     def low(self) -> np.ndarray:
         return self.raw("low") * self.factor
 
-    @cached_property
+    @_once
     def close(self) -> np.ndarray:
         return self.raw("close") * self.factor
 
-    @cached_property
+    @_once
     def volume(self) -> np.ndarray:
         return self.raw("volume") / self.factor
 
-    @cached_property
+    @_once
     def scale(self) -> np.ndarray:
         """EWMA volatility of the daily log return, known at the row's close."""
         return np.sqrt(self.variance)
 
-    @cached_property
+    @_once
     def log_variance(self) -> np.ndarray:
         return kernels.logarithm(self.variance)
 
-    @cached_property
+    @_once
     def log_index(self) -> np.ndarray:
         """Log of the total-return index, 0 at the first row."""
         return kernels.cumulative(self.starts, self.returns)
 
-    @cached_property
+    @_once
     def log_range(self) -> np.ndarray:
         """log(high / low); 0 where one of them is not known."""
         return kernels.log_ratio(self.raw("high"), self.raw("low"), 0.0)

@@ -108,7 +108,7 @@ def rolling_slope(starts, x, n):
 
 @compiled
 def smoothed(starts, x, n, weight, skip):
-    """Exponential smoothing y = (1 - weight) y + weight x, started at the mean of n values after ``skip`` rows; NaN is left out."""
+    """y = (1 - weight) y + weight x, started at the mean of the n values from row ``skip`` on; an unknown x is passed over."""
     out = np.full(x.size, np.nan)
     for i in range(starts.size - 1):
         seen, y = 0, 0.0

@@ -38,7 +38,8 @@ def history(panel: Panel, i: int) -> History:
     for k, r in enumerate(rows):
         factor *= panel.split[r] if k else 1.0
         factors.append(factor)
-    raw = {c: [float(getattr(panel, c)[r]) for r in rows] for c in ("open", "high", "low", "close", "volume", "split", "dividend")}
+    names = ("open", "high", "low", "close", "volume", "split", "dividend")
+    raw = {c: [float(getattr(panel, c)[r]) for r in rows] for c in names}
     day = [panel.session[r].astype(object) for r in rows]
     returns = [NAN]
     for k in range(1, len(day)):
@@ -46,7 +47,9 @@ def history(panel: Panel, i: int) -> History:
         short = (day[k] - day[k - 1]).days <= LONGEST_SILENCE
         returns.append(math.log(worth / raw["close"][k - 1]) if short else NAN)
     forward = {c: [v * f for v, f in zip(raw[c], factors, strict=True)] for c in ("open", "high", "low", "close")}
-    return History(day, **forward, volume=[v / f for v, f in zip(raw["volume"], factors, strict=True)], raw=raw, returns=returns)
+    return History(
+        day, **forward, volume=[v / f for v, f in zip(raw["volume"], factors, strict=True)], raw=raw, returns=returns
+    )
 
 
 def ewma_variance(values: list, lam: float) -> list:

@@ -60,7 +60,7 @@ def scaler(last_row_used):
 
     def fit(panel: Panel, train_end: np.datetime64) -> dict[str, np.ndarray]:
         returns = np.log(panel.close[1:] / panel.close[:-1])
-        inside = panel.symbol_index[1:] == panel.symbol_index[:-1]  # from one symbol's last row to the next one's first: no return
+        inside = panel.symbol_index[1:] == panel.symbol_index[:-1]  # not from one symbol to the next
         used = returns[inside & (panel.session[1:] <= last_row_used(panel, train_end))]
         return {"center": used.mean(), "width": used.std()}
 

@@ -11,7 +11,7 @@ COLUMNS = ["symbol", "session", "open", "high", "low", "close", "volume"]
 
 
 def small_bars(symbols: int = 4, sessions: int = 330, seed: int = 3) -> pd.DataFrame:
-    """Bars of symbols S0, S1, ...: S1 begins 40 sessions later, S2 pauses for 60 sessions, some days lack an open or a volume."""
+    """Bars of S0, S1, ...: S1 begins 40 sessions later, S2 pauses for 60 sessions, some days lack an open or a volume."""
     random = np.random.default_rng(seed)
     days = pd.bdate_range("2021-01-04", periods=sessions).as_unit("us")
     parts = []

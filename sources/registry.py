@@ -1,0 +1,67 @@
+"""The sources by name. To add one: write a class with the protocol of ``sources.base.Source`` and register it.
+
+    from sources.registry import register_source
+    register_source("house", lambda path: HouseSource(path))
+
+The parameters of what is registered are the source's options; an unknown one is refused with the nearest right name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from forecasting.errors import SettingError
+from sources.base import Source
+
+# name -> module and class, imported only when asked for: yfinance alone takes a second
+_BUILT_IN = {
+    "bundled": ("sources.bundled", "BundledSource"),
+    "files": ("sources.files", "FilesSource"),
+    "synthetic": ("sources.synthetic", "SyntheticSource"),
+    "yahoo": ("sources.yahoo", "YahooSource"),
+}
+_registered: dict[str, Callable[..., Source]] = {}
+
+
+def source_names() -> tuple[str, ...]:
+    return tuple(sorted(_BUILT_IN.keys() | _registered.keys()))
+
+
+def register_source(name: str, factory: Callable[..., Source]) -> None:
+    """Make ``factory`` (a class or function whose parameters are the options) known as ``name``.
+
+    ValueError for a name that is taken by another factory; registering the same one again is fine.
+    """
+    if name in _BUILT_IN or _registered.get(name, factory) is not factory:
+        raise ValueError(f"there is already a source called {name!r}")
+    _registered[name] = factory
+
+
+def make_source(name: str, options: Mapping[str, Any] | None = None) -> Source:
+    """The source with its options; SettingError for an unknown name, an unknown option or one that is missing."""
+    options = dict(options or {})
+    if name in _registered:
+        factory = _registered[name]
+    elif name in _BUILT_IN:
+        module, cls = _BUILT_IN[name]
+        factory = getattr(import_module(module), cls)
+    else:
+        raise SettingError("source", name, _suggest(name, source_names()))
+    parameters = inspect.signature(factory).parameters
+    for option in options:
+        if option not in parameters:
+            raise SettingError(f"{name} option", option, _suggest(option, tuple(parameters)))
+    for option, parameter in parameters.items():
+        if parameter.default is inspect.Parameter.empty and option not in options:
+            raise SettingError(f"{name} option {option}", None, "a value: the source cannot do without")
+    return factory(**options)
+
+
+def _suggest(found: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(found, known, n=1)
+    listed = ", ".join(known) or "none, it has no options"
+    return f"{near[0]!r} (of {listed})" if near else f"one of {listed}" if known else listed
