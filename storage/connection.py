@@ -1,0 +1,112 @@
+"""The one place that opens a DuckDB file, and that turns DuckDB's errors into ours.
+
+Every connection has extension downloads off (their default is on, and a typo in SQL would make a network call) and the
+time zone UTC. New files are made in the v1.5.0 storage version, so that DuckDB clients of the 1.5 line open them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from forecasting.errors import DatabaseCorrupt, DatabaseLocked, SchemaTooNew, StorageError
+
+STORAGE_VERSION = "v1.5.0"
+MEMORY_MB = 1024
+_MAGIC = b"DUCK"  # at byte 8 of every DuckDB file
+
+
+def config(memory_mb: int = MEMORY_MB, threads: int | None = None) -> dict[str, object]:
+    """The settings of a connection. All connections of one process to one file must use the same."""
+    settings: dict[str, object] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "storage_compatibility_version": STORAGE_VERSION,
+        "memory_limit": f"{memory_mb}MiB",
+    }
+    if threads is not None:
+        settings["threads"] = threads
+    return settings
+
+
+def refuse_unless_database(path: Path, restore: str) -> None:
+    """Raise DatabaseCorrupt where ``path`` exists and is no DuckDB file. DuckDB itself would fill an empty file anew."""
+    if path.is_dir():
+        raise DatabaseCorrupt(f"{path} is a folder, not a database; move it away, then {restore}")
+    with path.open("rb") as file:
+        head = file.read(12)
+    if not head:
+        raise DatabaseCorrupt(f"{path} is empty; nothing was overwritten; move it away, then {restore}")
+    if head[8:12] != _MAGIC:
+        raise DatabaseCorrupt(f"{path} is not a DuckDB file; nothing was overwritten; move it away, then {restore}")
+
+
+RESTORE = "restore a copy from backups/ or run `nextclose run` to start a new one"
+
+
+def open_database(
+    path: Path, *, read_only: bool = False, memory_mb: int = MEMORY_MB, lock_wait: float = 10.0, restore: str = RESTORE
+) -> duckdb.DuckDBPyConnection:
+    """A connection to ``path``; waits up to ``lock_wait`` seconds (backing off) while another process holds the file.
+
+    Raises DatabaseLocked (naming the process), DatabaseCorrupt, SchemaTooNew, StorageError. Never creates over a file
+    that is empty or not a database.
+    """
+    if path.exists():
+        try:
+            refuse_unless_database(path, restore)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+    give_up, pause = time.monotonic() + lock_wait, 0.02
+    while True:
+        try:
+            con = duckdb.connect(str(path), read_only=read_only, config=config(memory_mb))
+            break
+        except duckdb.Error as error:
+            problem = translate(error, path, restore)
+            if not isinstance(problem, DatabaseLocked) or time.monotonic() + pause > give_up:
+                raise problem from error
+            time.sleep(pause)
+            pause = min(2 * pause, 0.5)
+        except UnicodeDecodeError as error:  # damaged catalog text reaches Python's own decoder
+            raise DatabaseCorrupt(f"{path} is damaged: {error}; {restore}") from error
+    con.execute("SET TimeZone = 'UTC'")
+    return con
+
+
+def translate(error: Exception, path: Path, restore: str = RESTORE) -> StorageError:
+    """DuckDB's error as one of ours, one line, with what to do next."""
+    text = " ".join(str(error).split())
+    if "Could not set lock" in text:
+        holder = re.search(r"held in (.+?) \(PID (\d+)\)", text)
+        who = f"{Path(holder[1]).name} (pid {holder[2]})" if holder else "another process"
+        return DatabaseLocked(
+            f"{path} is open in {who}; close it there and run again (to look at the data while it runs, open snapshot.duckdb)"
+        )
+    if "version number" in text and "can only read" in text:
+        return SchemaTooNew(f"{path} was written by a newer DuckDB than this one ({duckdb.__version__}); upgrade nextclose")
+    if "No space left" in text or "Disk quota" in text:
+        return StorageError(f"disk full while writing {path}; free some space and run again, nothing was lost")
+    if "Permission denied" in text or "Read-only file system" in text:
+        return StorageError(f"{path} cannot be opened for writing; check its permissions or give another --home DIR")
+    damaged = ("orrupt", "checksum", "not a valid DuckDB", "failed to decode", "Failed to deserialize", "Could not read")
+    if isinstance(error, (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)) or any(
+        word in text for word in damaged
+    ):
+        return DatabaseCorrupt(f"{path} is damaged ({text[:160]}); run `nextclose verify`, then {restore}")
+    return StorageError(f"{path}: {text[:300]}")
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn DuckDB errors raised inside into StorageErrors; everything else passes."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise translate(error, path) from error

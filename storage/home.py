@@ -1,0 +1,92 @@
+"""The folder that holds everything of one installation, and the names inside it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from forecasting.errors import HomeNotWritable
+
+
+@dataclass(frozen=True)
+class Home:
+    """One home folder. Making a Home touches nothing; ``ensure_writable`` creates it."""
+
+    path: Path
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "path", Path(path).expanduser().absolute())
+
+    @property
+    def database(self) -> Path:
+        """The writer's private file; readers open ``snapshot`` instead."""
+        return self.path / "nextclose.duckdb"
+
+    @property
+    def snapshot(self) -> Path:
+        return self.path / "snapshot.duckdb"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def models(self) -> Path:
+        return self.path / "models"
+
+    @property
+    def landing(self) -> Path:
+        return self.path / "landing"
+
+    @property
+    def backups(self) -> Path:
+        return self.path / "backups"
+
+    @property
+    def settings(self) -> Path:
+        return self.path / "settings.toml"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / ".lock"
+
+    def ensure_writable(self) -> Home:
+        """Create the folder where missing and try a write in it; HomeNotWritable names the folder and the cause."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path) as probe:
+                probe.write(b"x")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise HomeNotWritable(
+                f"home {self.path} cannot be written ({reason}); give another folder with --home DIR or change its permissions"
+            ) from error
+        return self
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename or a new name in ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(target: Path, data: bytes, mode: int | None = None) -> None:
+    """Write ``data`` so that ``target`` is at all times either what it was or all of ``data``: temp, fsync, rename."""
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(name, mode)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    fsync_folder(target.parent)

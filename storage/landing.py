@@ -1,0 +1,52 @@
+"""What a source sent, before anything was done to it: Parquet files named by their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from forecasting.errors import StorageError
+from storage.home import Home, write_durably
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Landed:
+    digest: str
+    path: Path
+    rows: int
+
+
+def save_landing(home: Home, frame: pd.DataFrame) -> Landed:
+    """Keep the frame as ``landing/<sha256>.parquet``; the same content is the same file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), buffer, compression="zstd")
+    data = buffer.getvalue()
+    digest = hashlib.sha256(data).hexdigest()
+    home.landing.mkdir(parents=True, exist_ok=True)
+    path = home.landing / f"{digest}.parquet"
+    if not path.exists():
+        write_durably(path, data)
+    return Landed(digest, path, len(frame))
+
+
+def load_landing(home: Home, digest: str) -> pd.DataFrame:
+    """The frame kept under ``digest``; StorageError where the file is missing or is not what its name says."""
+    import pyarrow.parquet as pq
+
+    path = home.landing / f"{digest}.parquet"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"landing file {path} cannot be read ({error.strerror}); ingest the span again") from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise StorageError(f"landing file {path} was changed since it was written; ingest the span again")
+    return pq.read_table(io.BytesIO(data)).to_pandas()

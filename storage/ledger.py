@@ -1,0 +1,96 @@
+"""The ledger: forecasts as they were issued, and their scores once the target session settled. Append-only.
+
+No code path updates or deletes a row here (tests/storage/test_ledger.py reads the sources for it). The first issue of a
+(symbol, origin, horizon, forecaster) wins; a second one changes nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from storage.append import Appended, current
+from storage.bars import ACTION_KEY, BAR_KEY, frame_of
+from storage.database import Tx
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORECAST_KEY = ("symbol", "origin", "horizon", "forecaster")
+
+# Outcomes are put into the units of the close at the origin: an as-traded close at the target times the shares that one
+# share of the origin became by splits on the way. Bars that came adjusted are already in one unit.
+# Losses are fractions of the close at the origin (so that symbols of any price add up):
+# pinball loss of level t: max(t (y - q), (t - 1)(y - q)) / close, averaged over the seven levels.
+_SCORE = f"""
+WITH due AS (
+    SELECT f.* FROM store.forecasts AS f
+    ANTI JOIN store.scores AS s USING (symbol, origin, horizon, forecaster)
+    WHERE f.target_session <= $origin::DATE
+),
+bar AS (
+    {current("bars", BAR_KEY, "session <= $origin::DATE AND session >= (SELECT min(target_session) FROM due)")}
+),
+split AS (
+    SELECT symbol, session, value FROM ({current("actions", ACTION_KEY, "kind = 'split'")}) WHERE value > 0
+),
+grown AS (
+    SELECT d.symbol, d.origin, d.target_session, product(s.value) AS shares
+    FROM (SELECT DISTINCT symbol, origin, target_session FROM due) AS d
+    JOIN split AS s ON s.symbol = d.symbol AND s.session > d.origin AND s.session <= d.target_session
+    GROUP BY ALL
+),
+settled AS (
+    SELECT due.*, bar.close * CASE bar.basis WHEN 'as_traded' THEN coalesce(grown.shares, 1) ELSE 1 END AS y
+    FROM due
+    JOIN bar ON bar.symbol = due.symbol AND bar.session = due.target_session
+    LEFT JOIN grown ON grown.symbol = due.symbol AND grown.origin = due.origin AND grown.target_session = due.target_session
+)
+INSERT INTO store.scores BY NAME
+SELECT
+    symbol, origin, horizon, forecaster, target_session, y AS close_at_target,
+    ( greatest(0.05 * (y - q05), -0.95 * (y - q05)) + greatest(0.10 * (y - q10), -0.90 * (y - q10))
+    + greatest(0.25 * (y - q25), -0.75 * (y - q25)) + greatest(0.50 * (y - q50), -0.50 * (y - q50))
+    + greatest(0.75 * (y - q75), -0.25 * (y - q75)) + greatest(0.90 * (y - q90), -0.10 * (y - q90))
+    + greatest(0.95 * (y - q95), -0.05 * (y - q95)) ) / 7 / close AS pinball,
+    abs(y - q50) / close AS abs_error,
+    y BETWEEN q10 AND q90 AS inside_80,
+    y BETWEEN q05 AND q95 AS inside_90,
+    CASE WHEN y <> close AND p_up <> 0.5 THEN (p_up > 0.5) = (y > close) END AS direction_hit, -- no call, no hit
+    abs(y - close) / close AS persistence_abs_error,
+    $run_id AS run_id,
+    $scored_at::TIMESTAMPTZ AS scored_at
+FROM settled
+ORDER BY origin, symbol, horizon, forecaster
+"""
+
+
+def append_forecasts(tx: Tx, frame: pd.DataFrame) -> Appended:
+    """Store forecasts (the columns of ``store.forecasts``); a key that was issued before stays as it was."""
+    return tx.append("forecasts", frame, FORECAST_KEY)
+
+
+def score_settled(tx: Tx, origin: date, run_id: str, scored_at: datetime) -> int:
+    """Score every unscored forecast whose target session is at or before ``origin`` and has a bar; how many were."""
+    scored = tx.execute(_SCORE, {"origin": str(origin)[:10], "run_id": run_id, "scored_at": scored_at}).fetchone()[0]
+    tx.receipt("scores", scored)
+    return scored
+
+
+def forecast_origins(con: duckdb.DuckDBPyConnection, besides: str | None = None) -> list[date]:
+    """The origins that have forecasts, oldest first; those that only the run ``besides`` forecast are left out."""
+    found = con.execute(
+        "SELECT DISTINCT origin FROM store.forecasts WHERE run_id IS DISTINCT FROM ? ORDER BY origin", [besides]
+    )
+    return [row[0] for row in found.fetchall()]
+
+
+def read_forecasts(con: duckdb.DuckDBPyConnection, origin: date) -> pd.DataFrame:
+    """All forecasters' forecasts of one origin, in (symbol, horizon, forecaster) order."""
+    return frame_of(
+        con,
+        "SELECT * FROM store.forecasts WHERE origin = $origin::DATE ORDER BY symbol, horizon, forecaster",
+        {"origin": str(origin)[:10]},
+    )

@@ -1,0 +1,33 @@
+"""Rows set aside by the cleaning, each with its reason; the same bad row sent again is kept once."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from storage.append import Appended
+from storage.database import Tx
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COLUMNS = ["symbol", "session", "reason", "severity", "message", "row_json"]
+
+
+def append_quarantine(tx: Tx, frame: pd.DataFrame, source: str, known_at: datetime) -> Appended:
+    """Store set-aside rows (symbol, session or NaT, reason, severity, message, row_json)."""
+    rows = frame[_COLUMNS].assign(source=source, known_at=known_at)
+    identity = zip(*(rows[c] for c in ("symbol", "session", "reason", "row_json")), strict=True)
+    rows["row_id"] = [hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest() for parts in identity]
+    return tx.append("quarantine", rows.drop_duplicates("row_id"), ("row_id",))
+
+
+def refused_by(con: duckdb.DuckDBPyConnection, run_id: str) -> list[tuple[str, str, str]]:
+    """The symbols that a run left out: (symbol, reason, message), in symbol order."""
+    return con.execute(
+        "SELECT symbol, reason, message FROM store.quarantine WHERE run_id = ? AND severity = 'refused' ORDER BY symbol",
+        [run_id],
+    ).fetchall()

@@ -1,0 +1,137 @@
+"""The snapshot that readers open: a copy put in place by an atomic rename, read-only.
+
+An open reader keeps the file it opened and blocks nobody; the next one opened sees the newest run, whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from forecasting.errors import DatabaseCorrupt, StorageError
+from storage.connection import config, open_database, refuse_unless_database, translate
+from storage.database import Database
+from storage.home import Home, fsync_folder
+from storage.manifest import TableDigest, combined, digest_tables, read_manifest, tables_of, write_manifest
+
+_AGAIN = "run `nextclose run` to publish it again"
+
+
+@dataclass(frozen=True)
+class Published:
+    """``digest`` is the content digest of everything; ``rows`` counts the content tables; ``size`` is in bytes."""
+
+    digest: str
+    rows: dict[str, int]
+    size: int
+    seconds: float
+
+
+def publish(db: Database, home: Home, run_id: str, now: datetime) -> Published:
+    """Checkpoint, digest, copy, fsync, rename, then the manifest. Call it while holding the lease.
+
+    A kill at any point leaves the old snapshot or the new one, never a part; the next publish repairs the manifest.
+    """
+    began = time.monotonic()
+    for leftover in home.path.glob(".snapshot-*"):
+        leftover.unlink(missing_ok=True)
+    fresh = home.path / f".snapshot-{uuid.uuid4().hex[:12]}.duckdb"
+    try:
+        with db.kept_open():
+            with db.exclusive() as con:
+                schema, identity = con.execute(
+                    "SELECT (SELECT max(number) FROM store.migrations), "
+                    "(SELECT value FROM store.meta WHERE key = 'database_id')"
+                ).fetchone()
+                tables = digest_tables(con, _previous(home, identity, schema))
+            with db.transaction() as con:
+                row = [run_id, now, combined(tables), schema]
+                con.execute("UPDATE store.publication SET run_id = ?, published_at = ?, digest = ?, schema = ?", row)
+            db.checkpoint()
+        _copy(db, fresh)
+        _check(fresh, tables)
+        file_digest = _seal_file(fresh)
+        os.replace(fresh, home.snapshot)
+        fsync_folder(home.path)
+    finally:
+        fresh.unlink(missing_ok=True)
+        Path(f"{fresh}.wal").unlink(missing_ok=True)
+    size = home.snapshot.stat().st_size
+    facts = {
+        "run_id": run_id,
+        "published_at": now.isoformat(),
+        "schema": schema,
+        "database_id": identity,
+        "snapshot": {"sha256": file_digest, "bytes": size},
+    }
+    write_manifest(home, facts, tables)
+    return Published(combined(tables), {name: table.rows for name, table in tables.items()}, size, time.monotonic() - began)
+
+
+def _previous(home: Home, identity: str, schema: int) -> dict | None:
+    """The digests of the last publish of this very database, or None where they cannot be used."""
+    try:
+        manifest = read_manifest(home)
+    except DatabaseCorrupt:
+        return None
+    same = manifest["database_id"] == identity and manifest["schema"] == schema
+    return tables_of(manifest) if same else None
+
+
+def _copy(db: Database, target: Path) -> None:
+    """The bytes of the checkpointed file: many times faster than COPY FROM DATABASE, which compresses everything anew."""
+    with db.held_closed() as path:
+        shutil.copyfile(path, target)
+
+
+def _check(path: Path, tables: dict[str, TableDigest]) -> None:
+    """The copy opens, and has the rows that were digested."""
+    con = open_database(path, read_only=True)
+    try:
+        for name, table in tables.items():
+            copied = con.execute(f"SELECT count(*) FROM store.{name}").fetchone()[0]
+            if copied != table.rows:
+                raise StorageError(
+                    f"the copy of {name} has {copied} rows instead of {table.rows}; the old snapshot stays, run again"
+                )
+    finally:
+        con.close()
+
+
+def _seal_file(path: Path) -> str:
+    """Make the file durable and read-only; its SHA-256."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    os.chmod(path, 0o444)
+    return digest
+
+
+def open_snapshot(home: Home, memory_mb: int = 512, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to the newest snapshot: no files, no network, no extensions, settings locked.
+
+    Use it as a context manager, and open it anew to see newer runs. Every call is an instance of its own: DuckDB would
+    hand out an instance it still has open for the path, and with it the content before the last rename.
+    """
+    if not home.snapshot.exists():
+        raise StorageError(f"nothing is published in {home.path} yet; run `nextclose run` or `nextclose demo` first")
+    refuse_unless_database(home.snapshot, _AGAIN)
+    con = duckdb.connect(":memory:", config=config(memory_mb, threads))
+    try:
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute(f"ATTACH '{str(home.snapshot).replace(chr(39), chr(39) * 2)}' AS snapshot (READ_ONLY)")
+        con.execute("USE snapshot")
+        con.execute("SET enable_external_access = false")
+        con.execute("SET lock_configuration = true")
+    except duckdb.Error as error:
+        con.close()
+        raise translate(error, home.snapshot, _AGAIN) from error
+    return con

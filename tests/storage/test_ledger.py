@@ -1,0 +1,172 @@
+"""The ledger never changes, and scores are what a person would compute by hand."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from storage.append import Appended
+from storage.bars import append_actions, append_bars
+from storage.ledger import append_forecasts, forecast_origins, read_forecasts, score_settled
+from tests.storage.by_hand import MONDAY, TUESDAY, actions, bars, forecasts
+
+ROOT = Path(__file__).parents[2]
+LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
+
+
+def _issue(db, lease, frame, step="forecast") -> Appended:
+    with db.writing(lease, "run1", step) as tx:
+        return append_forecasts(tx, frame)
+
+
+def _prices(db, lease, frame, basis="as_traded", step="ingest"):
+    with db.writing(lease, "run1", step) as tx:
+        append_bars(tx, frame, "files", basis, MONDAY)
+
+
+def _score(db, lease, origin, step) -> int:
+    with db.writing(lease, "run1", step) as tx:
+        return score_settled(tx, origin, "run1", TUESDAY)
+
+
+def _scores(db, columns="symbol, forecaster, close_at_target") -> list[tuple]:
+    with db.reading() as con:
+        return con.execute(f"SELECT {columns} FROM store.scores ORDER BY symbol, origin, horizon, forecaster").fetchall()
+
+
+def test_append_forecasts__the_first_issue_wins(db, lease):
+    first = forecasts(("AAPL", "2024-03-01", 1, "2024-03-04", "lstm"))
+    second = forecasts(
+        ("AAPL", "2024-03-01", 1, "2024-03-04", "lstm"), ("AAPL", "2024-03-01", 5, "2024-03-08", "lstm"), centre=105
+    )
+    assert _issue(db, lease, first, "a") == Appended(1, 0, 0)
+    assert _issue(db, lease, second, "b") == Appended(1, 1, 0)
+    with db.reading() as con:
+        assert list(read_forecasts(con, date(2024, 3, 1))["q50"]) == [100.0, 105.0]
+        assert forecast_origins(con) == [date(2024, 3, 1)]
+
+
+def test_score_settled__one_forecast_by_hand(db, lease):
+    _issue(db, lease, forecasts(("AAPL", "2024-03-01", 1, "2024-03-04", "lstm")))  # quantiles 97 .. 103
+    _prices(db, lease, bars(("AAPL", "2024-03-01", 100), ("AAPL", "2024-03-04", 102.5)))
+    assert _score(db, lease, date(2024, 3, 4), "score") == 1
+    columns = "close_at_target, pinball, abs_error, inside_80, inside_90, direction_hit, persistence_abs_error"
+    ((close, pinball, error, in80, in90, hit, persistence),) = _scores(db, columns)
+    losses = [0.05 * 5.5, 0.10 * 4.5, 0.25 * 3.5, 0.50 * 2.5, 0.75 * 1.5, 0.90 * 0.5, 0.05 * 0.5]
+    assert (close, pinball) == (102.5, pytest.approx(sum(losses) / 7 / 100))
+    assert (error, in80, in90, hit, persistence) == (pytest.approx(0.025), False, True, True, pytest.approx(0.025))
+
+
+def test_score_settled__waits_for_the_bar_of_the_target_session_and_scores_once(db, lease):
+    _issue(
+        db, lease, forecasts(("AAPL", "2024-03-01", 1, "2024-03-04", "lstm"), ("AAPL", "2024-03-01", 5, "2024-03-08", "lstm"))
+    )
+    _prices(db, lease, bars(("AAPL", "2024-03-01", 100)))
+    assert _score(db, lease, date(2024, 3, 4), "s1") == 0  # halted: no bar
+    _prices(db, lease, bars(("AAPL", "2024-03-04", 101), ("AAPL", "2024-03-08", 99)), step="i2")
+    assert _score(db, lease, date(2024, 3, 5), "s2") == 1  # the other target is after this origin
+    assert _score(db, lease, date(2024, 3, 5), "s3") == 0
+    assert _score(db, lease, date(2024, 3, 8), "s4") == 1
+    assert _scores(db, "horizon, close_at_target") == [(1, 101.0), (5, 99.0)]
+
+
+def test_score_settled__puts_the_outcome_into_the_shares_of_the_origin(db, lease):
+    """4:1 on 5 March: the 26 of 8 March is 104 in the shares of 1 March, 26 in those of 5 March."""
+    _issue(
+        db,
+        lease,
+        pd.concat(
+            [
+                forecasts(("AAPL", "2024-03-01", 5, "2024-03-08", "lstm"), close=100, centre=100),
+                forecasts(("AAPL", "2024-03-05", 3, "2024-03-08", "lstm"), close=25, centre=25),
+                forecasts(("AAPL", "2024-03-01", 1, "2024-03-04", "lstm"), close=100, centre=100),
+            ]
+        ),
+    )
+    _prices(db, lease, bars(("AAPL", "2024-03-04", 101), ("AAPL", "2024-03-05", 25), ("AAPL", "2024-03-08", 26)))
+    with db.writing(lease, "run1", "actions") as tx:
+        told = actions(
+            ("AAPL", "2024-03-05", "split", 4.0), ("AAPL", "2024-03-07", "dividend", 0.5), ("MSFT", "2024-03-06", "split", 9.0)
+        )
+        append_actions(tx, told, "files", MONDAY)
+    assert _score(db, lease, date(2024, 3, 8), "score") == 3
+    assert _scores(db, "origin::VARCHAR, horizon, close_at_target") == [
+        ("2024-03-01", 1, 101.0),
+        ("2024-03-01", 5, 104.0),
+        ("2024-03-05", 3, 26.0),
+    ]
+
+
+def test_score_settled__takes_adjusted_bars_as_they_are(db, lease):
+    _issue(db, lease, forecasts(("SPY", "2024-03-01", 1, "2024-03-04", "lstm")))
+    _prices(db, lease, bars(("SPY", "2024-03-04", 101)), basis="adjusted")
+    with db.writing(lease, "run1", "actions") as tx:
+        append_actions(tx, actions(("SPY", "2024-03-04", "split", 4.0)), "files", MONDAY)
+    _score(db, lease, date(2024, 3, 4), "score")
+    assert _scores(db) == [("SPY", "lstm", 101.0)]
+
+
+def test_score_settled__no_direction_without_a_call_or_a_move(db, lease):
+    rows = [("AAPL", "2024-03-01", 1, "2024-03-04", name) for name in ("lstm", "persistence")]
+    _issue(db, lease, pd.concat([forecasts(rows[0], p_up=0.4), forecasts(rows[1], p_up=0.5)]))
+    _issue(db, lease, forecasts(("IBM", "2024-03-01", 1, "2024-03-04", "lstm"), p_up=0.9), "b")
+    _prices(db, lease, bars(("AAPL", "2024-03-04", 101), ("IBM", "2024-03-04", 100)))
+    _score(db, lease, date(2024, 3, 4), "score")
+    assert _scores(db, "symbol, forecaster, direction_hit") == [
+        ("AAPL", "lstm", False),
+        ("AAPL", "persistence", None),
+        ("IBM", "lstm", None),
+    ]
+
+
+def test_scoreboard__agrees_with_plain_numpy(db, lease):
+    rng = np.random.default_rng(3)
+    rows, frames = [], []
+    for origin, target in (("2024-03-01", "2024-03-04"), ("2024-03-04", "2024-03-05"), ("2024-03-05", "2024-03-06")):
+        for symbol in ("AAPL", "IBM"):
+            rows.append((symbol, target, 100 + float(rng.normal(0, 2))))
+            for name in ("lstm", "ewma", "persistence"):
+                frames.append(forecasts((symbol, origin, 1, target, name), centre=100 + float(rng.normal(0, 1))))
+    issued = pd.concat(frames)
+    _issue(db, lease, issued)
+    _prices(db, lease, bars(*rows))
+    assert _score(db, lease, date(2024, 3, 6), "score") == 18
+    outcome = {(s, pd.Timestamp(t)): y for s, t, y in rows}
+    losses: dict[str, list[float]] = {}
+    for row in issued.itertuples():
+        y = outcome[row.symbol, row.target_session]
+        quantiles = (row.q05, row.q10, row.q25, row.q50, row.q75, row.q90, row.q95)
+        loss = np.mean([max(t * (y - q), (t - 1) * (y - q)) for t, q in zip(LEVELS, quantiles, strict=True)]) / 100
+        losses.setdefault(row.forecaster, []).append(loss)
+    with db.reading() as con:
+        sql = "SELECT forecaster, n, n_sessions, pinball, skill_vs_persistence, skill_vs_ewma FROM scoreboard"
+        found = {row[0]: row[1:] for row in con.execute(sql).fetchall()}
+    assert sorted(found) == ["ewma", "lstm", "persistence", "served"]
+    assert found["lstm"] == found["served"]
+    for name, values in losses.items():
+        skills = [1 - np.sum(values) / np.sum(losses[rival]) for rival in ("persistence", "ewma")]
+        assert found[name] == pytest.approx((6, 3, np.mean(values), *skills))
+
+
+def test_ledger__no_code_updates_or_deletes_what_is_append_only():
+    """Reads every source: only the lease, the attempts, the views' mark and the copy's label are changed in place."""
+    allowed = {"store.lease", "store.attempts", "store.meta", "store.publication"}
+    found = set()
+    for folder in ("forecasting", "sources", "storage", "tasks", "flows", "app", "deployments"):
+        for path in [*ROOT.glob(f"{folder}/**/*.py"), *ROOT.glob(f"{folder}/**/*.sql")]:
+            text = re.sub(r"\s+", " ", path.read_text(encoding="utf-8"))
+            found |= set(re.findall(r"UPDATE (store\.\w+|\{\w+\}|store\.\{\w+\}) SET", text, re.IGNORECASE))
+            for verb in (
+                r"DELETE FROM (\S+)",
+                r"TRUNCATE (store\S+)",
+                r"MERGE INTO (\S+)",
+                r"INSERT OR (\w+)",
+                r"ON (CONFLICT) ",
+            ):
+                found |= set(re.findall(verb, text))
+    assert found == allowed
