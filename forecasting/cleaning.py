@@ -174,7 +174,10 @@ def _judge_dates(
         running = day == np.busday_offset(limit, 1, roll="backward")
     groups = []
     if isinstance(sessions, Mapping):
-        groups = [(code_of == i, sessions[name]) for i, name in enumerate(names) if name in sessions]
+        # Symbols of one exchange share their array; asking once for each symbol would take a minute for a panel of 300.
+        calendars = {id(sessions[name]): sessions[name] for name in names if name in sessions}
+        whose = np.array([id(sessions[name]) if name in sessions else 0 for name in names] + [0])
+        groups = [(whose[code_of] == key, known) for key, known in calendars.items()]
     elif sessions is not None:
         groups = [(np.ones(len(day), dtype=bool), sessions)]
     for member, known in groups:

@@ -96,9 +96,12 @@ def read_macro(
     return frame_of(con, f"SELECT series, session, value FROM ({rows}) ORDER BY series, session", parameters)
 
 
-def last_sessions(con: duckdb.DuckDBPyConnection) -> dict[str, date]:
-    """The newest stored session of each symbol."""
-    return dict(con.execute("SELECT symbol, max(session) FROM store.bars GROUP BY symbol ORDER BY symbol").fetchall())
+def last_sessions(con: duckdb.DuckDBPyConnection, besides: str | None = None) -> dict[str, date]:
+    """The newest stored session of each symbol; what the run ``besides`` stored does not count."""
+    found = con.execute(
+        "SELECT symbol, max(session) FROM store.bars WHERE run_id IS DISTINCT FROM ? GROUP BY symbol ORDER BY symbol", [besides]
+    )
+    return dict(found.fetchall())
 
 
 def known_symbols(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -1,0 +1,46 @@
+"""``nextclose retrain``."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from app.common import COMMON, Common
+
+
+def retrain(
+    *,
+    origin: Annotated[
+        date | None, Parameter(help="Last session that may be learnt from. Default: the last one stored.")
+    ] = None,
+    if_due: Annotated[bool, Parameter(help="Only where there is no model yet or it is too old.")] = False,
+    prefect: Annotated[bool, Parameter(help="Run as a flow run of the Prefect server in use.")] = False,
+    common: Common = COMMON,
+) -> int:
+    """Train a challenger on what is stored and put it before the gate.
+
+    For example:
+      nextclose retrain
+      nextclose retrain --origin 2023-06-30 --json
+    """
+    from app.asking import asked, execute
+    from app.common import print_json
+    from app.outcome import show_serving
+    from app.printing import say, table
+    from flows.parameters import Retrain
+    from flows.retrain import retrain as flow
+
+    request = asked(Retrain, home=str(common.path), origin=origin, force=not if_due)
+    report = execute(flow, request, prefect, quiet=common.json)
+    if common.json:
+        print_json(report)
+        return 0
+    decision = report["decision"]
+    if decision:
+        table(("check", "verdict", "in words"), [(c["code"], c["verdict"], c["sentence"]) for c in decision["checks"]],
+              left=("check", "verdict", "in words"))  # fmt: skip
+        say()
+    show_serving(report)
+    return 0

@@ -1,0 +1,67 @@
+"""What a run has to say to a person."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from app.printing import money, percent, say, table
+
+MOST_SYMBOLS = 25  # shown of a run; all are in the tables
+
+
+def show_forecasts(forecasts: list[dict[str, Any]]) -> None:
+    """One row a symbol and horizon: close, target session, median, 80 % interval, P(up)."""
+    rows = []
+    for number, (symbol, group) in enumerate(groupby(forecasts, key=lambda f: f["symbol"])):
+        if number == MOST_SYMBOLS:
+            break
+        for position, f in enumerate(group):
+            first = (symbol, money(f["close"])) if position == 0 else ("", "")
+            interval = f"{money(f['q10'])} .. {money(f['q90'])}"
+            rows.append((*first, f["horizon"], f["target_session"], money(f["q50"]), interval, percent(f["p_up"], 0)))
+    table(("symbol", "close", "ahead", "target", "median", "80 % interval", "P(up)"), rows, left=("symbol",))
+    hidden = len({f["symbol"] for f in forecasts}) - MOST_SYMBOLS
+    if hidden > 0:
+        say(f"and {hidden} more symbols; see `nextclose forecast SYMBOL` or `nextclose sql 'FROM latest_forecasts'`")
+
+
+def show_serving(report: dict[str, Any]) -> None:
+    """Who serves and why, and what the gate said, in a sentence each."""
+    serving, decision = report.get("serving"), report.get("decision")
+    if serving:
+        since = f"{serving['forecaster']} of model {serving['model_id'][:16]} serves since {serving['since']}"
+        say(f"{since}: {_sentence(serving['reason'])}")
+    if decision:
+        checks = decision["checks"]
+        passed = f"{sum(check['verdict'] == 'pass' for check in checks)} of {len(checks)} checks passed"
+        say(f"The gate of {decision['origin']} ({passed}): {_sentence(decision['sentence'])}")
+
+
+def show_refused(report: dict[str, Any]) -> None:
+    """Each symbol that got no forecast, with its reason."""
+    refused = report.get("refused", [])
+    for entry in refused[:MOST_SYMBOLS]:
+        say(f"no forecast for {entry['symbol']}: {entry['message']}")
+    if len(refused) > MOST_SYMBOLS:
+        say(f"and {len(refused) - MOST_SYMBOLS} more; see `nextclose sql \"FROM quarantine WHERE severity = 'refused'\"`")
+
+
+def show_run(report: dict[str, Any]) -> None:
+    """The whole outcome of a run."""
+    say()
+    if report["forecasts"]:
+        mode = "" if all(f["mode"] == "live" for f in report["forecasts"]) else ", made after the fact (backfill)"
+        say(f"Forecasts from the close of {report['origin']}{mode}")
+        say()
+        show_forecasts(report["forecasts"])
+        say()
+    show_serving(report)
+    show_refused(report)
+    done = "was done before, nothing changed" if report["already_done"] else report["status"]
+    say(f"Run {report['run_id']} {done}; content digest {report['digest'][:16]}")
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith(".") else text + "."

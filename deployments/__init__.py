@@ -1,0 +1,1 @@
+"""When and where the flows run: schedules, ``serve`` and ``prefect.yaml``."""

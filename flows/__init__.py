@@ -1,0 +1,1 @@
+"""What runs, in what order: one file a flow, each telling its story in one screen."""

@@ -1,0 +1,36 @@
+"""The past, as it could have been known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.entry import running
+from flows.parameters import Backfill
+from tasks.engine import flow
+from tasks.learning import evaluate, gate, train
+from tasks.ledger import forecast, score, store_features
+from tasks.planning import plan_days, sessions_without_forecast
+from tasks.publishing import complete, publish
+from tasks.reporting import report_of
+
+
+@flow
+def backfill(request: Backfill) -> dict[str, Any]:
+    """Forecast the sessions from start to end that have no forecast yet, oldest first, from stored prices.
+
+    Each session is forecast by the model that served then; where none did, one is trained on what was known at that
+    session. The rows are marked backfill and never count as live.
+    """
+    with running(request, needs_source=False, origin=request.end, extra=("start", str(request.start))) as run:
+        if run.already is None:
+            for days in plan_days(run, sessions_without_forecast(run, request.start)):
+                if days.retrain:
+                    train(run, days.sessions[0])
+                    evaluate(run, days.sessions[0])
+                    gate(run, days.sessions[0])
+                store_features(run, days.sessions)
+                forecast(run, days.sessions)
+                score(run, days.sessions)
+        complete(run)
+        publish(run)
+        return report_of(run)

@@ -1,0 +1,42 @@
+"""The day, end to end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.entry import running
+from flows.parameters import Daily
+from flows.prices import bring_in_prices
+from tasks.engine import flow
+from tasks.learning import evaluate, gate, train
+from tasks.ledger import forecast, score, store_features
+from tasks.planning import plan_days
+from tasks.publishing import complete, publish
+from tasks.reporting import report_of
+
+
+@flow
+def daily(request: Daily) -> dict[str, Any]:
+    """Prices in, checked and kept; a model retrained if due and put before the gate; forecasts written; what settled
+    scored; all of it published.
+
+    Sessions that were missed are caught up first, oldest first, marked as backfill. A run that was killed goes on where
+    it stood; a day that is done stays as it is.
+    """
+    with running(
+        request, symbols=request.symbols, source=request.source, source_options=request.source_options, origin=request.origin,
+        replay=request.replay, force_retrain=request.retrain,
+    ) as run:  # fmt: skip
+        if run.already is None:
+            bring_in_prices(run)
+            for days in plan_days(run):
+                if days.retrain:
+                    train(run, days.sessions[0])
+                    evaluate(run, days.sessions[0])
+                    gate(run, days.sessions[0])
+                store_features(run, days.sessions)
+                forecast(run, days.sessions)
+                score(run, days.sessions)
+        complete(run)
+        publish(run)
+        return report_of(run)

@@ -1,0 +1,103 @@
+"""What each flow can be asked for: validated models that are also the forms in the Prefect UI.
+
+Everything has a default, so that a schedule needs no parameters; ``home`` falls back to the folder that the process that
+serves the flows was started for.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from forecasting.errors import SymbolError
+from forecasting.symbols import normalise_symbols
+from tasks.settings import SourceName
+
+
+class Parameters(BaseModel):
+    """What every flow can be asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    home: str | None = Field(None, description="the folder that holds the database; empty: the one this server works for")
+
+
+class WithPrices(Parameters):
+    """What every flow that fetches prices can be asked for."""
+
+    symbols: list[str] | None = Field(
+        None, max_length=5000, description="empty: those of the settings, or all that a file holds"
+    )
+    source: SourceName | None = Field(None, description="empty: the source of the settings")
+    source_options: dict[str, Any] = Field(
+        default_factory=dict, description="for files: path, columns, basis; for synthetic: seed"
+    )
+
+    @field_validator("symbols")
+    @classmethod
+    def _written_as_the_exchange_does(cls, value: list[str] | None) -> list[str] | None:
+        if value is None:
+            return None
+        if not value:
+            raise ValueError("name at least one symbol, or leave it empty for those of the settings")
+        try:
+            return list(normalise_symbols(value))
+        except SymbolError as error:
+            raise ValueError(str(error)) from error
+
+
+class Daily(WithPrices):
+    """The day: prices in, checked and kept, a model retrained if due, forecasts written, what settled scored."""
+
+    origin: date | None = Field(None, description="the session whose close is the last one known; empty: the last final one")
+    retrain: bool = Field(False, description="train a challenger even if the model is young")
+    replay: int = Field(0, ge=0, le=2500, description="sessions before the origin to forecast first, marked as backfill")
+
+
+class Ingest(WithPrices):
+    """Only prices: fetched, checked and kept."""
+
+    start: date | None = Field(None, description="first session to ask for; empty: what is missing, and the trailing sessions")
+    end: date | None = Field(None, description="last session to ask for; empty: the last final one")
+
+
+class Retrain(Parameters):
+    """Train a challenger on what is stored and put it before the gate."""
+
+    origin: date | None = Field(None, description="the last session that may be learnt from; empty: the last one stored")
+    force: bool = Field(True, description="train even if the model is young")
+
+
+class Backfill(Parameters):
+    """Forecast past sessions that have no forecast yet, oldest first, with the serving model; never counted as live."""
+
+    start: date = Field(description="first origin")
+    end: date | None = Field(None, description="last origin; empty: the last session stored")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Backfill:
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"end {self.end} lies before start {self.start}")
+        return self
+
+
+class Backtest(Parameters):
+    """Train, evaluate on a span that was never seen, and let the gate speak; nothing is stored."""
+
+    prices: str = Field(description="CSV or Parquet file, or a folder of them")
+    train_end: date = Field(description="last session to learn from")
+    valid_end: date = Field(description="last session on which training may choose when to stop")
+    test_end: date = Field(description="last session of the span that judges")
+    macro: str | None = Field(None, description="CSV or Parquet of macro series, such as the VIX")
+    spec: str | None = Field(
+        None, description="TOML or JSON file with the network's specification; empty: that of the settings"
+    )
+    symbols: list[str] | None = Field(None, max_length=5000, description="empty: all that the file holds")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Backtest:
+        if not self.train_end < self.valid_end < self.test_end:
+            raise ValueError("the dates must follow one another: train_end < valid_end < test_end")
+        return self

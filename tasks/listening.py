@@ -1,0 +1,45 @@
+"""Who is told how a run goes: the command line's progress lines, Prefect's log, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+
+class Listener:
+    """Told what happens, in the order in which it happens. This one keeps it to itself."""
+
+    def started(self, step: str, detail: str) -> None:
+        """A step begins; ``detail`` says with what (a chunk of symbols, a span of sessions)."""
+
+    def finished(self, step: str, detail: str, summary: str, seconds: float, peak_mb: float) -> None:
+        """A step ended well; ``summary`` is its receipt in words."""
+
+    def retrying(self, step: str, error: BaseException, seconds: float) -> None:
+        """A step failed and is tried again after ``seconds``."""
+
+    def advanced(self, step: str, done: float, note: str = "") -> None:
+        """A long step has done the share ``done`` (0..1) of its work."""
+
+    def noted(self, text: str) -> None:
+        """Something that a person should know: a failed symbol, a decision."""
+
+
+_NOBODY = Listener()
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+def tell() -> Listener:
+    """The listener of the run under way."""
+    return _listener.get() or _NOBODY
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Let ``listener`` hear what happens inside the block."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)

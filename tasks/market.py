@@ -1,0 +1,72 @@
+"""What the models are given: the stored prices as one panel, as they are known now."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from forecasting.panel import Panel
+
+
+def market_of(run: Run) -> Panel:
+    """The clean bars of every stored symbol up to the run's origin, on the sessions of their calendars.
+
+    Read once a run. A step that works at an earlier session may use it as it is: features and forecasts of a row depend
+    on nothing later than the row (tests/forecasting shows it); what learns cuts it off itself.
+    """
+    if "market" not in run.memo:
+        run.memo["market"] = _read(run)
+    return run.memo["market"]
+
+
+def macro_of(run: Run) -> pd.DataFrame | None:
+    """Macro values public by the close of the run's origin, or None where none are stored."""
+    if "macro" not in run.memo:
+        from storage.bars import read_macro
+
+        with run.db.reading() as con:
+            frame = read_macro(con, until=run.origin)
+        run.memo["macro"] = frame if len(frame) else None
+    return run.memo["macro"]
+
+
+def data_digest(panel: Panel, macro: pd.DataFrame | None, symbols: Iterable[str], until: object) -> str:
+    """SHA-256 over everything that a forecast of ``symbols`` made at the close of ``until`` can depend on."""
+    panel = panel.until(until).only(tuple(symbols))
+    digest = hashlib.sha256()
+    for symbol, begin in zip(panel.symbols, panel.starts, strict=False):
+        digest.update(f"{symbol} {begin}\n".encode())
+    digest.update(panel.session.astype("datetime64[D]").astype(np.int64).tobytes())
+    for column in (panel.open, panel.high, panel.low, panel.close, panel.volume, panel.split, panel.dividend):
+        digest.update(np.ascontiguousarray(column).data)
+    if macro is not None:
+        known = macro[macro["session"].to_numpy().astype("datetime64[D]") <= np.datetime64(str(until)[:10], "D")]
+        digest.update(known.to_csv(index=False).encode())
+    return digest.hexdigest()
+
+
+def _read(run: Run) -> Panel:
+    from forecasting.panel import Panel
+    from forecasting.sessions import calendar_of, sessions_between
+    from storage.bars import read_actions, read_bars
+
+    with run.db.reading() as con:
+        bars = read_bars(con, until=run.origin)
+        actions = read_actions(con, until=run.origin)
+    adjusted = set(bars.loc[bars["basis"] == "adjusted", "symbol"])  # their splits are in the prices already
+    actions = actions[~actions["symbol"].isin(adjusted)]
+    day = bars["session"].to_numpy().astype("datetime64[D]")
+    if not len(day):
+        return Panel.from_frames(bars, actions)
+    calendars = sorted({calendar_of(symbol) for symbol in bars["symbol"].unique()})
+    first = day.min().astype(object)
+    known = [sessions_between(calendar, first, run.origin).astype("datetime64[D]") for calendar in calendars]
+    return Panel.from_frames(bars, actions, np.unique(np.concatenate([*known, day])))

@@ -1,0 +1,209 @@
+"""The life of a run: its identity, the right to write, the log of the attempt, and how it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from importlib.metadata import PackageNotFoundError, version
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from forecasting.errors import InputError, NextcloseError, NoSession, SettingError
+from sources.base import Source
+from sources.registry import make_source
+from storage.database import Database
+from storage.home import Home
+from storage.lease import hold_lease
+from storage.runs import finish_attempt, run_done, start_attempt
+from tasks.clock import now_utc
+from tasks.failing import raise_together
+from tasks.run import Run, short_digest
+from tasks.settings import Settings
+
+WAITING_MOST = 9  # how often one day may be run again because symbols failed for a reason that can pass
+MAY_PASS = "may pass: "  # how the stored reason of such a run begins
+
+
+def home_at(path: str | os.PathLike[str]) -> Home:
+    """The home in ``path``; touches nothing."""
+    return Home(path)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run is asked for, in the terms of every flow; empty means: by the settings, or by what is stored."""
+
+    flow: str
+    symbols: tuple[str, ...] | None = None
+    source: str | None = None
+    source_options: Mapping[str, Any] = field(default_factory=dict)
+    needs_source: bool = True
+    origin: date | None = None
+    replay: int = 0
+    force_retrain: bool = False
+    extra: tuple[str, ...] = ()  # whatever else makes this run another one than its like
+    every_time: bool = False  # ask the source even if a run like this was completed; see ``settle_on_what_came``
+
+
+@contextmanager
+def open_run(asked: Asked, home: Home, settings: Settings, now: datetime) -> Iterator[Run]:
+    """Hold the lease and an open entry in the log of attempts while inside.
+
+    The run's id follows from what is asked and from what the prices come from, so that a run that was killed is taken up
+    where it stood and one that was completed is recognised. Raises AlreadyRunning when somebody else writes.
+    """
+    home.ensure_writable()
+    source_name = asked.source or settings.source.name
+    source = _source(asked, settings, source_name) if asked.needs_source else None
+    db = Database(home, memory_mb=settings.storage.memory_mb)
+    symbols = _symbols(asked, settings, source, db)
+    final = _final(symbols, settings, now)
+    origin = _origin(asked, source, db, symbols, final)
+    identity = "stored" if source is None else source.identity() + _macro_identity(settings)
+    base = (asked.flow, str(origin), sorted(symbols), identity, settings.digest, asked.replay, asked.force_retrain, asked.extra)
+    with hold_lease(home, db, f"{asked.flow} of {origin}") as lease:
+        run_id, already, last = _run_id(db, base, asked.every_time)
+        run = Run(
+            flow=asked.flow, run_id=run_id, home=home, settings=settings, db=db, lease=lease, now=now, final=final,
+            origin=origin, symbols=symbols, source=source, source_name=source_name if source else "", replay=asked.replay,
+            force_retrain=asked.force_retrain, already=already, last=last,
+        )  # fmt: skip
+        if already is not None:
+            yield run
+        else:
+            with _logged(run):
+                yield run
+
+
+@contextmanager
+def _logged(run: Run) -> Iterator[None]:
+    with run.db.writing(run.lease, run.run_id, None) as tx:
+        attempt = start_attempt(tx, run.run_id, run.flow, run.now)
+    try:
+        yield
+    except BaseException as error:
+        reason = str(error) if isinstance(error, NextcloseError) else f"{type(error).__name__}: {error}"
+        _close(run, attempt, "failed", reason)
+        raise
+    _close(run, attempt, "completed", None)
+
+
+def _close(run: Run, attempt: str, status: str, reason: str | None) -> None:
+    """Best effort: the log of attempts must not hide the error that ended the run."""
+    try:
+        with run.db.writing(run.lease, run.run_id, None) as tx:
+            finish_attempt(tx, attempt, status, reason, now_utc())
+    except NextcloseError:
+        if status == "completed":
+            raise
+
+
+def _macro_identity(settings: Settings) -> str:
+    """What the macro series come from; the same text means the same values."""
+    if settings.macro.path is None:
+        return ""
+    try:
+        return " macro:" + hashlib.sha256(Path(settings.macro.path).expanduser().read_bytes()).hexdigest()
+    except OSError as error:
+        raise SettingError("macro.path", settings.macro.path, f"a file that can be read ({error.strerror})") from error
+
+
+def code_version() -> str:
+    try:
+        return version("nextclose")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _source(asked: Asked, settings: Settings, name: str) -> Source:
+    options = dict(settings.source.options) if name == settings.source.name else {}
+    return make_source(name, options | dict(asked.source_options))
+
+
+def _symbols(asked: Asked, settings: Settings, source: Source | None, db: Database) -> tuple[str, ...]:
+    """Those asked for, else those somebody put into the settings, else all that the source (or the database) holds."""
+    if asked.symbols:
+        return tuple(asked.symbols)
+    if source is not None:
+        held = None if settings.names_symbols else source.symbols()
+        symbols = settings.universe.symbols if held is None else held
+        if not symbols:
+            raise InputError(f"{source.name} holds no symbol; look into the file, or name another one")
+        return tuple(symbols)
+    from storage.bars import last_sessions
+
+    with db.reading() as con:
+        stored = tuple(last_sessions(con))
+    if not stored:
+        raise InputError(f"nothing is stored in {db.home.path} yet; run `nextclose run` or `nextclose ingest` first")
+    return stored
+
+
+def _final(symbols: tuple[str, ...], settings: Settings, now: datetime) -> date:
+    """The last session that is over and settled on every exchange concerned."""
+    from forecasting.sessions import calendar_of, last_final_session
+
+    calendars = sorted({calendar_of(symbol) for symbol in symbols})
+    return min(last_final_session(calendar, now, settings.source.final_after_minutes) for calendar in calendars)
+
+
+def _origin(asked: Asked, source: Source | None, db: Database, symbols: tuple[str, ...], final: date) -> date:
+    if asked.origin is not None and asked.origin > final:
+        raise SettingError("origin", str(asked.origin), f"a session that is over, at the latest {final}")
+    limit = min(asked.origin or final, final)
+    if source is None:
+        from storage.bars import last_sessions
+
+        with db.reading() as con:
+            stored = last_sessions(con)
+        held = [stored[symbol] for symbol in symbols if symbol in stored]
+    elif source.symbols() is None:  # a live source: only the calendar knows
+        held = [limit]
+    else:
+        answer = source.fetch(list(symbols), None, limit)
+        held = [answer.bars["session"].max().date()] if len(answer.bars) else []
+        if not held:
+            raise_together(answer.failures)
+    if not held:
+        raise NoSession(
+            source.name if source else "the database", None, f"no session up to {limit} for {', '.join(symbols[:5])}"
+        )
+    if asked.origin is not None:
+        return _session_at(asked.origin, symbols)
+    return min(max(held), limit)
+
+
+def _session_at(wanted: date, symbols: tuple[str, ...]) -> date:
+    """``wanted`` where it is a session of the symbols' exchange; InputError naming the one before where it is none."""
+    from forecasting.sessions import add_sessions, calendar_of, is_session
+
+    calendars = sorted({calendar_of(symbol) for symbol in symbols})
+    if any(is_session(calendar, wanted) for calendar in calendars):
+        return wanted
+    raise SettingError(
+        "origin", str(wanted), f"a session of {calendars[0]}; the one before is {add_sessions(calendars[0], wanted, -1)}"
+    )
+
+
+def _run_id(db: Database, base: tuple, every_time: bool) -> tuple[str, dict[str, Any] | None, dict[str, Any] | None]:
+    """The id of this run, its stored row where it was completed before, and the row of the one before it.
+
+    A completed run in which symbols failed for a reason that can pass (rate limit, no answer) may be followed by another
+    one, under the next id of the same day; one that asks the source every time, by as many as there are.
+    """
+    row = None
+    with db.reading() as con:
+        for turn in count():
+            run_id, last = short_digest(*base, turn) if turn else short_digest(*base), row
+            row = run_done(con, run_id)
+            if row is None:
+                return run_id, None, last
+            again = (row["reason"] or "").startswith(MAY_PASS) and turn < WAITING_MOST
+            if not (every_time or again):
+                return run_id, row, last
+    raise AssertionError("unreachable")

@@ -1,0 +1,106 @@
+"""Which sessions a run forecasts, oldest first, and before which of them a model is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from tasks.run import Run
+
+GROUP = 20  # sessions forecast in one step: few enough to see progress, many enough for tens of steps a run
+
+
+@dataclass(frozen=True)
+class Days:
+    """Consecutive sessions that one model forecasts; ``retrain``: a challenger is trained at the first of them."""
+
+    sessions: tuple[date, ...]
+    retrain: bool
+
+
+def plan_days(run: Run, sessions: list[date] | None = None) -> list[Days]:
+    """The run's sessions in groups: the missed ones since the last in the ledger (or ``sessions``), then the origin.
+
+    A model is due before a session when there is none yet, when the newest is more than ``retraining.after_sessions`` old, or,
+    once, when the run was told to retrain (then at the origin). The plan follows from what was stored before this run, so a
+    run that was killed plans the same again.
+    """
+    if "plan" not in run.memo:
+        due = missed_sessions(run) if sessions is None else sessions
+        run.memo["plan"] = _grouped(due, _trained_before(run), run)
+    return run.memo["plan"]
+
+
+def missed_sessions(run: Run) -> list[date]:
+    """The sessions up to the run's origin that have no forecast yet, oldest first; the origin is always among them."""
+    from forecasting.sessions import add_sessions, sessions_between
+    from storage.ledger import forecast_origins
+
+    calendar = _calendar(run)
+    with run.db.reading() as con:
+        done = [day for day in forecast_origins(con, besides=run.run_id) if day <= run.origin]
+    first = run.origin
+    if run.replay:
+        first = add_sessions(calendar, run.origin, -run.replay)
+    elif done:
+        first = min(add_sessions(calendar, max(done), 1), run.origin)
+        most = run.settings.catching.most_sessions
+        earliest = add_sessions(calendar, run.origin, -most)
+        if first < earliest:
+            run.note(f"more than {most} sessions were missed; those before {earliest} stay without forecast")
+            first = earliest
+    between = sessions_between(calendar, first, run.origin).astype("datetime64[D]").astype(object)
+    known = set(done) - {run.origin}
+    return [day for day in between if day < run.origin and day not in known] + [run.origin]
+
+
+def sessions_without_forecast(run: Run, start: date) -> list[date]:
+    """The sessions from ``start`` to the run's origin from which nothing was forecast before this run, oldest first."""
+    from forecasting.sessions import sessions_between
+    from storage.ledger import forecast_origins
+
+    with run.db.reading() as con:
+        done = set(forecast_origins(con, besides=run.run_id))
+    between = sessions_between(_calendar(run), start, run.origin).astype("datetime64[D]").astype(object)
+    return [day for day in between if day not in done]
+
+
+def retrain_due(run: Run) -> bool:
+    """Whether a challenger is to be trained at the run's origin."""
+    return _grouped([run.origin], _trained_before(run), run)[0].retrain
+
+
+def _grouped(sessions: list[date], trained: list[date], run: Run) -> list[Days]:
+    from forecasting.sessions import sessions_between
+
+    calendar, after, trained = _calendar(run), run.settings.retraining.after_sessions, list(trained)
+    groups: list[tuple[list[date], bool]] = []
+    before = None
+    for day in sessions:
+        newest = max((origin for origin in trained if origin <= day), default=None)
+        age = None if newest is None else len(sessions_between(calendar, newest, day)) - 1
+        due = age is None or age > after or (run.force_retrain and day == run.origin and newest != day)
+        if due:
+            trained.append(day)
+        if due or not groups or newest != before or len(groups[-1][0]) >= GROUP:
+            groups.append(([], due))
+        before = day if due else newest
+        groups[-1][0].append(day)
+    return [Days(tuple(days), due) for days, due in groups]
+
+
+def _trained_before(run: Run) -> list[date]:
+    """The origins of the models that earlier runs trained."""
+    from storage.registry import trained_origins
+
+    with run.db.reading() as con:
+        return trained_origins(con, besides=run.run_id)
+
+
+def _calendar(run: Run) -> str:
+    """The calendar that sets the pace: that of most of the symbols."""
+    from collections import Counter
+
+    from forecasting.sessions import calendar_of
+
+    return Counter(sorted(calendar_of(symbol) for symbol in run.symbols)).most_common(1)[0][0]

@@ -1,0 +1,55 @@
+"""What a run tells the person or program that asked: read back from the database, so that a rerun tells the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.run import Run
+
+QUANTILES = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
+
+
+def report_of(run: Run) -> dict[str, Any]:
+    """The run as plain values: run_id, flow, origin, status, home, forecasts, serving, decision, refused, notes, digest."""
+    from storage.ledger import read_forecasts
+    from storage.manifest import content_digest
+    from storage.quarantine import refused_by
+    from storage.registry import current_serving, latest_decision
+    from storage.runs import run_done
+
+    with run.db.reading() as con:
+        row = run_done(con, run.run_id) or {}
+        served = read_forecasts(con, run.origin)
+        serving = current_serving(con, until=run.origin)
+        decision = latest_decision(con, until=run.origin)
+        stored = {symbol: (reason, message) for symbol, reason, message in refused_by(con, run.run_id)}
+        digest = run.memo.get("digest") or content_digest(con)
+    refused = stored | {r.symbol: (r.reason, r.message) for r in run.refusals.values()}
+    service = None
+    if serving is not None:
+        service = {"forecaster": serving.forecaster, "model_id": serving.model_id, "since": str(serving.origin)}
+        service["reason"] = serving.reason
+    served = served[served["serving"] & served["symbol"].isin(run.symbols)]
+    return {
+        "run_id": run.run_id,
+        "flow": run.flow,
+        "origin": str(run.origin),
+        "status": row.get("status", "completed"),
+        "already_done": run.already is not None,
+        "home": str(run.home.path),
+        "source": run.source_name,
+        "symbols": list(run.symbols),
+        "forecasts": [_forecast(record) for record in served.to_dict("records")],
+        "serving": service,
+        "decision": decision,
+        "refused": [{"symbol": s, "reason": reason, "message": text} for s, (reason, text) in sorted(refused.items())],
+        "notes": list(run.notes),
+        "digest": digest,
+    }  # fmt: skip
+
+
+def _forecast(record: dict[str, Any]) -> dict[str, Any]:
+    texts = {name: record[name] for name in ("symbol", "forecaster", "model_id", "mode")}
+    days = {name: str(record[name])[:10] for name in ("origin", "target_session")}
+    numbers = {name: float(record[name]) for name in ("close", *QUANTILES, "p_up")}
+    return {**texts, **days, "horizon": int(record["horizon"]), **numbers}

@@ -1,0 +1,128 @@
+"""One run of a flow: what it was asked for, what it works on, and what every step of it may use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from forecasting.errors import SourceError
+from tasks.listening import tell
+from tasks.measure import Measured
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sources.base import Source
+    from storage.database import Database
+    from storage.home import Home
+    from storage.lease import Lease
+
+
+#: Kinds of failure that can be gone when the source is asked again later.
+PASSING_KINDS = frozenset(kind.kind for kind in SourceError.__subclasses__() if kind.retry)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a step hands back: how many rows it stored, and a few facts that fit in a line. Never the data itself."""
+
+    rows: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text or (f"{self.rows:,} rows" if self.rows else "nothing new")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a symbol has no forecast in this run; ``reason`` is a stable code, ``message`` one line for a person."""
+
+    symbol: str
+    reason: str
+    message: str
+    passing: bool = False  # whether asking again later can help
+
+
+@dataclass
+class Run:
+    """The context of one run. ``now`` is the wall clock, asked once at the entry of the flow; ``final`` the last session
+    that is over and settled at that instant; ``origin`` the session whose close is the last one known to the run.
+    ``memo`` holds what a later step would otherwise compute again; every entry can be lost without harm.
+    """
+
+    flow: str
+    run_id: str
+    home: Home
+    settings: Settings
+    db: Database
+    lease: Lease
+    now: datetime
+    final: date
+    origin: date
+    symbols: tuple[str, ...]
+    source: Source | None = None
+    source_name: str = ""
+    replay: int = 0
+    force_retrain: bool = False
+    already: dict[str, Any] | None = None  # the stored row of this run, where it was completed before
+    last: dict[str, Any] | None = None  # the stored row of the run like this one before it
+    memo: dict[Hashable, Any] = field(default_factory=dict)
+    costs: list[tuple[str, float, float]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+
+    def spent(self, step: str, cost: Measured) -> None:
+        """Remember what a step cost; stored as an operations log when the run ends."""
+        self.costs.append((step, round(cost.seconds, 3), round(cost.peak_mb, 1)))
+
+    def chunks(self) -> Iterator[tuple[str, ...]]:
+        """The symbols in groups of ``source.chunk``: one step each."""
+        size = self.settings.source.chunk
+        for begin in range(0, len(self.symbols), size):
+            yield self.symbols[begin : begin + size]
+
+    def done(self, step: str) -> bool:
+        """Whether this run committed ``step`` before, perhaps in an attempt that was killed since."""
+        return self.db.step_done(self.run_id, step) is not None
+
+    def note(self, text: str) -> None:
+        """Something for the person who asked: told now, and part of the report. Each sentence once."""
+        if text not in self.notes:
+            self.notes.append(text)
+            tell().noted(text)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Leave a symbol out of this run, with its reason; the first reason stays."""
+        if refusal.symbol not in self.refusals:
+            self.refusals[refusal.symbol] = refusal
+            tell().noted(refusal.message)
+
+
+def short_digest(*parts: object) -> str:
+    """First 16 hex digits of the SHA-256 over ``parts`` as canonical JSON."""
+    text = json.dumps(parts, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def refusal_of(symbol: str, error: BaseException) -> Refusal:
+    """An error about one symbol as its refusal."""
+    reason = error.kind if isinstance(error, SourceError) else _snake(type(error).__name__)
+    return Refusal(symbol, reason, str(error), passing=isinstance(error, SourceError) and error.retry)
+
+
+def refusal_rows(refusals: list[Refusal], session: date) -> pd.DataFrame:
+    """Refusals as rows for the quarantine."""
+    import pandas as pd
+
+    rows = [(r.symbol, pd.Timestamp(session), r.reason, "refused", r.message, None) for r in refusals]
+    return pd.DataFrame(rows, columns=["symbol", "session", "reason", "severity", "message", "row_json"])
+
+
+def _snake(name: str) -> str:
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")

@@ -1,0 +1,260 @@
+"""The day: what it leaves, that doing it twice changes nothing, what it does about missed days and bad symbols."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+import flows.entry
+from flows.daily import daily
+from flows.parameters import Daily
+from forecasting.errors import AlreadyRunning, InputError, NoSession, NotEnoughHistory, SettingError, SourceDown, UnknownSymbol
+from sources.registry import _registered, register_source
+from storage.database import Database
+from storage.home import Home
+from storage.lease import hold_lease
+from storage.reading import ask
+from storage.snapshot import open_snapshot
+from storage.verify import verify
+from tests.tiny import SYMBOLS, prices_file, tiny_bars, tiny_home
+
+ONE, TWO, FIVE = 1, 5, 20
+
+
+def rows(home, sql: str) -> list[tuple]:
+    with open_snapshot(Home(home)) as con:
+        return ask(con, sql).rows
+
+
+def test_daily__leaves_forecasts_features_a_model_a_decision_and_a_snapshot(finished):
+    home, report = finished
+    assert report["status"] == "completed" and report["origin"] == "2021-03-31"
+    assert [(f["symbol"], f["horizon"]) for f in report["forecasts"]] == [(s, h) for s in SYMBOLS for h in (1, 5, 20)]
+    first = report["forecasts"][0]
+    assert first["q05"] <= first["q10"] <= first["q25"] <= first["q50"] <= first["q75"] <= first["q90"] <= first["q95"]
+    assert 0 < first["p_up"] < 1 and first["target_session"] == "2021-04-01"
+    targets = [f["target_session"] for f in report["forecasts"][:3]]
+    assert targets == ["2021-04-01", "2021-04-08", "2021-04-29"]  # Good Friday is no session
+    # five forecasters, three symbols, three horizons; one of the five serves
+    assert rows(home, "SELECT count(*), count(*) FILTER (WHERE serving) FROM store.forecasts") == [(45, 9)]
+    assert rows(home, "SELECT count(*) FROM store.features") == [(6,)]  # two features of three symbols
+    assert rows(home, "SELECT count(*), any_value(verdict) FROM store.decisions")[0][0] == 1
+    assert rows(home, "SELECT max(session)::VARCHAR FROM store.bars") == [("2021-03-31",)]
+    run = rows(home, "SELECT flow, status, mode, source, symbols FROM runs")
+    assert run == [("daily", "completed", "backfill", "synthetic", "AAA,BBB,CCC")]
+    assert verify(Home(home)) == []
+
+
+def test_daily__every_stage_has_its_time_and_memory(finished):
+    home, _ = finished
+    stages = dict(rows(home, "SELECT stage, min(peak_mb) FROM store.stage_times GROUP BY stage"))
+    assert {"fetch_prices", "store_prices", "train", "evaluate", "gate", "store_features", "forecast", "score"} <= set(stages)
+    assert min(stages.values()) > 50
+
+
+def test_daily__done_twice_changes_nothing(copied, finished):
+    again = daily(Daily(home=str(copied), origin="2021-03-31"))
+    assert again["already_done"]
+    for key in ("run_id", "digest", "status", "forecasts", "serving", "decision"):
+        assert again[key] == finished[1][key]
+    assert rows(copied, "SELECT count(*) FROM store.steps") == rows(finished[0], "SELECT count(*) FROM store.steps")
+
+
+def test_daily__in_a_fresh_home_ends_in_the_same_digest(finished, tmp_path):
+    """Nothing of the clock, the machine or the folder is in the content."""
+    report = daily(Daily(home=str(tiny_home(tmp_path / "other place")), origin="2021-03-31"))
+    assert report["digest"] == finished[1]["digest"]
+
+
+def test_daily__catches_up_missed_sessions_oldest_first(copied):
+    """Done on Wednesday 31 March, then not until Friday 9 April: 1, 5, 6, 7, 8 April are done first (2 April is a holiday)."""
+    report = daily(Daily(home=str(copied), origin="2021-04-09"))
+    done = rows(copied, "SELECT DISTINCT origin::VARCHAR FROM store.forecasts ORDER BY 1")
+    assert [d for (d,) in done] == [
+        "2021-03-31", "2021-04-01", "2021-04-05", "2021-04-06", "2021-04-07", "2021-04-08", "2021-04-09",
+    ]  # fmt: skip
+    assert rows(copied, "SELECT count(*) FROM store.models") == [(1,)]  # the model is young
+    assert {f["mode"] for f in report["forecasts"]} == {"backfill"}
+    # 1 session ahead: all but the last origin settled; 5 ahead: 31 March and 1 April did
+    settled = rows(copied, "SELECT horizon, count(DISTINCT origin) FROM store.scores GROUP BY horizon ORDER BY horizon")
+    assert settled == [(1, 6), (5, 2)]
+
+
+def test_daily__on_the_day_itself_is_live_and_later_is_backfill(tmp_path, monkeypatch):
+    """The same run at 18:30 in New York on the day, when the next close is still to come."""
+    home = tiny_home(tmp_path / "home")
+    monkeypatch.setattr(flows.entry, "now_utc", lambda: datetime(2021, 3, 31, 22, 30, tzinfo=UTC))
+    report = daily(Daily(home=str(home)))
+    assert report["origin"] == "2021-03-31"
+    assert {f["mode"] for f in report["forecasts"]} == {"live"}
+    monkeypatch.setattr(flows.entry, "now_utc", lambda: datetime(2021, 4, 5, 22, 30, tzinfo=UTC))
+    daily(Daily(home=str(home)))  # 1 April was missed: its target was already over
+    modes = rows(home, "SELECT DISTINCT origin::VARCHAR, mode FROM store.forecasts ORDER BY 1")
+    assert modes == [("2021-03-31", "live"), ("2021-04-01", "backfill"), ("2021-04-05", "live")]
+
+
+def test_daily__retrains_when_the_model_is_old_or_on_demand(copied):
+    (copied / "settings.toml").write_text((copied / "settings.toml").read_text() + "\n[retraining]\nafter_sessions = 3\n")
+    daily(Daily(home=str(copied), origin="2021-04-08"))  # five sessions after 31 March
+    assert rows(copied, "SELECT origin::VARCHAR FROM store.models ORDER BY 1") == [("2021-03-31",), ("2021-04-07",)]
+    daily(Daily(home=str(copied), origin="2021-04-08", retrain=True))
+    trained = rows(copied, "SELECT origin::VARCHAR FROM store.models ORDER BY 1")
+    assert trained == [("2021-03-31",), ("2021-04-07",), ("2021-04-08",)]
+    twice = "SELECT symbol, origin, horizon, forecaster FROM store.forecasts GROUP BY ALL HAVING count(*) > 1"
+    assert rows(copied, twice) == []  # the first issue of a forecast stays
+
+
+def test_daily__one_unknown_symbol_stops_no_other(copied):
+    report = daily(Daily(home=str(copied), origin="2021-04-01", symbols=["ZZZZ", "AAA"]))
+    assert report["status"] == "degraded"
+    assert {f["symbol"] for f in report["forecasts"]} == {"AAA"}
+    assert [(r["symbol"], r["reason"]) for r in report["refused"]] == [("ZZZZ", "unknown_symbol")]
+    assert rows(copied, "SELECT symbol, reason, severity FROM quarantine") == [("ZZZZ", "unknown_symbol", "refused")]
+    again = daily(Daily(home=str(copied), origin="2021-04-01", symbols=["ZZZZ", "AAA"]))
+    assert again["already_done"] and again["digest"] == report["digest"] and again["refused"] == report["refused"]
+
+
+def test_daily__only_unknown_symbols_fail_and_leave_nothing(copied, finished):
+    with pytest.raises((UnknownSymbol, NoSession), match="ZZZZ"):
+        daily(Daily(home=str(copied), origin="2021-04-01", symbols=["ZZZZ"]))
+    assert daily(Daily(home=str(copied), origin="2021-03-31"))["digest"] == finished[1]["digest"]
+
+
+class Moody:
+    """A source that refuses one symbol until it is in a better mood; live, so that only asking tells."""
+
+    name = "moody"
+    refusing: set[str] = set()
+    asked: list[tuple[str, ...]] = []
+
+    def symbols(self):
+        return None
+
+    def identity(self):
+        return "moody"
+
+    def fetch(self, symbols, start=None, end=None):
+        from sources.synthetic import SyntheticSource
+
+        Moody.asked.append(tuple(symbols))
+        whole = SyntheticSource(symbols=list(SYMBOLS), sessions=320, start="2020-01-02", events=False)
+        answer = whole.fetch([s for s in symbols if s not in self.refusing], start, end)
+        down = {s: SourceDown("moody", s, "no answer", "try again") for s in symbols if s in self.refusing}
+        return type(answer)(answer.bars, answer.actions, failures={**answer.failures, **down})
+
+
+@pytest.fixture
+def moody(tmp_path, monkeypatch):
+    register_source("moody", Moody) if "moody" not in _registered else None
+    Moody.refusing, Moody.asked = set(), []
+    import dataclasses
+
+    from tasks import ingest
+
+    monkeypatch.setattr(ingest.fetch_prices, "policy", dataclasses.replace(ingest.fetch_prices.policy, first_delay=0.01))
+    home = tiny_home(tmp_path / "home")
+    text = (
+        (home / "settings.toml").read_text().replace('name = "synthetic"', 'name = "moody"').replace("chunk = 2", "chunk = 3")
+    )
+    (home / "settings.toml").write_text("\n".join(line for line in text.splitlines() if not line.startswith("options")))
+    return home
+
+
+def test_daily__a_symbol_that_failed_for_now_is_tried_again_by_the_next_run(moody):
+    Moody.refusing = {"BBB"}
+    first = daily(Daily(home=str(moody), origin="2021-03-31"))
+    assert first["status"] == "degraded"
+    assert [(r["symbol"], r["reason"]) for r in first["refused"]] == [("BBB", "down")]
+    assert Moody.asked == [("AAA", "BBB", "CCC"), ("BBB",), ("BBB",)]  # whoever answered is not asked again
+
+    Moody.refusing = set()
+    second = daily(Daily(home=str(moody), origin="2021-03-31"))
+    assert second["status"] == "completed" and second["run_id"] != first["run_id"]
+    assert {f["symbol"] for f in second["forecasts"]} == set(SYMBOLS)
+    third = daily(Daily(home=str(moody), origin="2021-03-31"))
+    assert third["already_done"] and third["digest"] == second["digest"]
+
+
+def test_daily__without_any_answer_ends_with_the_sources_error(moody):
+    Moody.refusing = set(SYMBOLS)
+    with pytest.raises(SourceDown, match=r"none of 3 symbols answered.*no answer; try again"):
+        daily(Daily(home=str(moody), origin="2021-03-31"))
+    assert not (moody / "snapshot.duckdb").exists()
+
+
+def test_daily__while_another_run_writes(copied):
+    home = Home(copied)
+    with (
+        hold_lease(home, Database(home), "the other run"),
+        pytest.raises(AlreadyRunning, match="already running: the other run"),
+    ):
+        daily(Daily(home=str(copied), origin="2021-04-01"))
+
+
+def test_daily__from_a_file_with_thirty_rows(tmp_path):
+    path = prices_file(tmp_path / "short.csv", tiny_bars(("AAA",), 30))
+    request = Daily(home=str(tiny_home(tmp_path / "home")), symbols=["AAA"], source="files", source_options={"path": str(path)})
+    with pytest.raises(NotEnoughHistory, match="AAA has 30 clean sessions"):
+        daily(request)
+
+
+def test_daily__a_short_symbol_among_long_ones_is_refused_alone(tmp_path):
+    bars = tiny_bars()
+    late = bars[(bars["symbol"] == "CCC") & (bars["session"] < "2021-03-25")].index
+    path = prices_file(tmp_path / "panel.csv", bars.drop(late))
+    home = tiny_home(tmp_path / "home")
+    request = Daily(home=str(home), source="files", source_options={"path": str(path)})
+    report = daily(request)
+    assert {f["symbol"] for f in report["forecasts"]} == {"AAA", "BBB"}
+    assert [r["reason"] for r in report["refused"]] == ["not_enough_history"]
+    assert "CCC has 11 clean sessions" in report["refused"][0]["message"]
+    assert daily(request)["digest"] == report["digest"]
+
+
+def test_daily__bad_rows_are_set_aside_with_their_reason(tmp_path):
+    """One row each: a negative price, a high below the low, a date in the future, a session twice with two closes."""
+    bars = tiny_bars(("AAA", "BBB"))
+    a = bars.index[bars["symbol"] == "AAA"]
+    bars.loc[a[100], ["open", "close", "low"]] = -1.0
+    bars.loc[a[110], "high"] = bars.loc[a[110], "low"] - 1
+    future = bars.loc[[a[-1]]].assign(session="2031-03-03")
+    twice = bars.loc[[a[120]]].assign(close=lambda f: f["close"] * 1.01, high=lambda f: f["high"] * 1.02)
+    import pandas as pd
+
+    everything = pd.concat([bars, future.astype({"session": "datetime64[us]"}), twice], ignore_index=True)
+    path = prices_file(tmp_path / "dirty.csv", everything)
+    home = tiny_home(tmp_path / "home")
+    report = daily(Daily(home=str(home), symbols=["AAA", "BBB"], source="files", source_options={"path": str(path)}))
+    assert {f["symbol"] for f in report["forecasts"]} == {"AAA", "BBB"}
+    reasons = rows(home, "SELECT reason, count(*) FROM quarantine WHERE severity <> 'refused' GROUP BY reason ORDER BY reason")
+    assert reasons == [("duplicate_conflict", 2), ("future_session", 1), ("high_below_low", 1), ("non_positive_price", 1)]
+    assert rows(home, "SELECT count(*) FROM store.bars WHERE symbol = 'AAA'") == [
+        (320 - 3,)
+    ]  # three sessions: the twofold one is gone whole
+
+
+def test_daily__a_constant_series_is_refused(tmp_path):
+    bars = tiny_bars(("AAA", "BBB"))
+    flat = bars["symbol"] == "BBB"
+    bars.loc[flat, ["open", "high", "low", "close"]] = 10.0
+    path = prices_file(tmp_path / "flat.csv", bars)
+    request = Daily(
+        home=str(tiny_home(tmp_path / "home")), symbols=["AAA", "BBB"], source="files", source_options={"path": str(path)}
+    )
+    report = daily(request)
+    assert [(r["symbol"], r["reason"]) for r in report["refused"]] == [("BBB", "constant_series")]
+    assert {f["symbol"] for f in report["forecasts"]} == {"AAA"}
+
+
+def test_daily__adjusted_and_traded_prices_are_not_mixed(copied, tmp_path):
+    path = prices_file(tmp_path / "adjusted.csv", tiny_bars(("AAA",)))
+    options = {"path": str(path), "basis": "adjusted"}
+    with pytest.raises(InputError, match="AAA is stored as as traded prices from synthetic, files gives them adjusted"):
+        daily(Daily(home=str(copied), symbols=["AAA"], source="files", source_options=options, origin="2021-04-01"))
+
+
+@pytest.mark.parametrize("origin", ["2021-04-02", "2021-04-03"])  # Good Friday, a Saturday
+def test_daily__an_origin_without_a_session_is_refused(copied, origin):
+    with pytest.raises(SettingError, match=rf"origin is '{origin}'.*2021-04-01"):
+        daily(Daily(home=str(copied), origin=origin))

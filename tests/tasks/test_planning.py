@@ -1,0 +1,73 @@
+"""Which sessions a run does, in which groups, and before which of them a model is trained."""
+
+from __future__ import annotations
+
+from datetime import date
+from types import SimpleNamespace
+
+import pytest
+
+from tasks import planning
+from tasks.settings import settings_of
+
+
+def a_run(origin, symbols=("AAPL",), force=False, replay=0, **settings):
+    run = SimpleNamespace(origin=origin, symbols=symbols, force_retrain=force, replay=replay, settings=settings_of(settings))
+    run.memo, run.notes = {}, []
+    run.note = run.notes.append
+    return run
+
+
+def days(*texts):
+    return [date.fromisoformat(text) for text in texts]
+
+
+WEEK = days("2021-04-05", "2021-04-06", "2021-04-07", "2021-04-08", "2021-04-09")
+
+
+def shape(groups):
+    return [(str(g.sessions[0]), len(g.sessions), g.retrain) for g in groups]
+
+
+def test_plan__trains_before_the_first_session_when_there_is_no_model():
+    assert shape(planning._grouped(WEEK, [], a_run(WEEK[-1]))) == [("2021-04-05", 5, True)]
+
+
+def test_plan__does_not_train_while_the_model_is_young():
+    run = a_run(WEEK[-1], retraining={"after_sessions": 10})
+    assert shape(planning._grouped(WEEK, days("2021-03-31"), run)) == [("2021-04-05", 5, False)]
+
+
+def test_plan__trains_on_the_first_session_beyond_the_age():
+    """Trained on Wednesday 31 March; 1, 5, 6 April are 1, 2, 3 sessions old; on the 7th it is older than three."""
+    run = a_run(WEEK[-1], retraining={"after_sessions": 3})
+    assert shape(planning._grouped(WEEK, days("2021-03-31"), run)) == [("2021-04-05", 2, False), ("2021-04-07", 3, True)]
+
+
+def test_plan__forced_trains_at_the_origin_only():
+    run = a_run(WEEK[-1], force=True)
+    assert shape(planning._grouped(WEEK, days("2021-03-31"), run)) == [("2021-04-05", 4, False), ("2021-04-09", 1, True)]
+    assert shape(planning._grouped(WEEK[-1:], days("2021-04-09"), run)) == [("2021-04-09", 1, False)]  # it was just trained
+
+
+def test_plan__a_model_trained_in_between_begins_a_group_and_never_serves_before_its_origin():
+    assert shape(planning._grouped(WEEK, days("2021-03-31", "2021-04-07"), a_run(WEEK[-1]))) == [
+        ("2021-04-05", 2, False),
+        ("2021-04-07", 3, False),
+    ]
+
+
+def test_plan__groups_are_small_enough_to_watch():
+    from forecasting.sessions import sessions_between
+
+    many = list(sessions_between("XNYS", "2020-01-02", "2020-12-31").astype("datetime64[D]").astype(object))
+    run = a_run(many[-1], retraining={"after_sessions": 2500})
+    sizes = [len(g.sessions) for g in planning._grouped(many, days("2019-12-31"), run)]
+    assert max(sizes) == planning.GROUP and sum(sizes) == len(many) == 253
+
+
+@pytest.mark.parametrize(
+    ("symbols", "calendar"), [(("AAPL", "MSFT", "BTC-USD"), "XNYS"), (("BTC-USD",), "24/7"), (("0700.HK",), "XHKG")]
+)
+def test_plan__keeps_the_pace_of_most_symbols(symbols, calendar):
+    assert planning._calendar(a_run(WEEK[-1], symbols)) == calendar
