@@ -27,15 +27,16 @@ def show_forecasts(forecasts: list[dict[str, Any]]) -> None:
 
 
 def show_serving(report: dict[str, Any]) -> None:
-    """Who serves and why, and what the gate said, in a sentence each."""
+    """Who serves and why, and how the gate decided, in a sentence each."""
     serving, decision = report.get("serving"), report.get("decision")
     if serving:
         since = f"{serving['forecaster']} of model {serving['model_id'][:16]} serves since {serving['since']}"
         say(f"{since}: {_sentence(serving['reason'])}")
     if decision:
-        checks = decision["checks"]
-        passed = f"{sum(check['verdict'] == 'pass' for check in checks)} of {len(checks)} checks passed"
-        say(f"The gate of {decision['origin']} ({passed}): {_sentence(decision['sentence'])}")
+        passed, checks = sum(c["verdict"] == "pass" for c in decision["checks"]), len(decision["checks"])
+        verdict = decision["verdict"].replace("_", " ")
+        more = f"`nextclose models {decision['model_id'][:8]}` shows each."
+        say(f"The gate of {decision['origin']}: {decision['challenger']} {verdict}, {passed} of {checks} checks passed; {more}")
 
 
 def show_refused(report: dict[str, Any]) -> None:

@@ -258,3 +258,29 @@ def test_serve__takes_a_run_that_was_triggered_by_hand(client, prefect_server, c
         log.close()
     with open_snapshot(Home(copied)) as con:
         assert ask(con, "SELECT max(session)::VARCHAR FROM store.bars").rows == [("2021-04-09",)]
+
+
+def test_command_line__with_prefect_is_a_flow_run_and_without_it_is_none(client, prefect_server, copied, capsys):
+    from app.cli import execute
+
+    def daily_runs() -> int:
+        return len([run for run in client.read_flow_runs(limit=200) if run.name == "daily-2021-03-31"])
+
+    before = daily_runs()
+    assert execute(["run", "--home", str(copied), "--origin", "2021-03-31", "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert daily_runs() == before
+    assert execute(["run", "--home", str(copied), "--origin", "2021-03-31", "--prefect", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert daily_runs() == before + 1
+    assert shown == plain
+
+
+def test_command_line__with_prefect_and_no_server_says_so_at_once(prefect_server, copied, capsys):
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from app.cli import execute
+
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert execute(["run", "--home", str(copied), "--origin", "2021-03-31", "--prefect"]) == 2
+    assert "the Prefect server at http://127.0.0.1:9/api does not answer" in capsys.readouterr().err
