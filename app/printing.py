@@ -44,6 +44,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
     out().print(shown)
 
 
+def fitting(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Positions of the columns that fit side by side, from the left. What does not fit is better named than squeezed."""
+    room, shown = out().width + 2, []
+    for i, column in enumerate(columns):
+        width = max([len(column), *(len(cell(row[i])) for row in rows)]) + 2
+        if width <= room or not shown:
+            shown.append(i)
+            room -= width
+    return shown
+
+
 def cell(value: Any) -> str:
     """A value as short text."""
     if value is None or value != value:

@@ -67,7 +67,11 @@ def symbol_history(con: duckdb.DuckDBPyConnection, symbol: str, sessions: int = 
 
 def scoreboard(con: duckdb.DuckDBPyConnection, mode: str | None = None) -> Rows:
     """How well each forecaster did; ``mode`` live or backfill, None for both (in rows of their own)."""
-    return ask(con, "FROM scoreboard WHERE $m::VARCHAR IS NULL OR mode = $m ORDER BY mode DESC, horizon, pinball", {"m": mode})
+    return ask(
+        con,
+        "FROM scoreboard WHERE $m::VARCHAR IS NULL OR mode = $m ORDER BY mode DESC, horizon, forecaster <> 'served', pinball",
+        {"m": mode},
+    )
 
 
 def models(con: duckdb.DuckDBPyConnection) -> Rows:

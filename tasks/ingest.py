@@ -123,7 +123,7 @@ def _keep(run: Run, arrived: Arrived, answer: Fetched) -> None:
     arrived.answered |= set(answer.bars["symbol"])
     for symbol in arrived.answered:
         arrived.failures.pop(symbol, None)
-    arrived.failures |= dict(answer.failures)
+    arrived.failures |= {symbol: error for symbol, error in answer.failures.items() if symbol not in arrived.answered}
     for note in answer.notes:
         run.note(note)
 

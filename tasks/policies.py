@@ -47,8 +47,8 @@ class Policy:
         return isinstance(error, self.passing)
 
 
-#: The source is slow, busy or down. Short on purpose: a person without a network waits seconds, not minutes; a
-#: scheduled run that fails is tried again by its deployment after a quarter of an hour.
+#: The source is slow, busy or down. Short on purpose: a person without a network waits seconds, not minutes; the schedule
+#: comes back twice in the same evening, and a day that is done is found done.
 SOURCE = Policy("source", retries=2, first_delay=1.0, timeout_seconds=1800, passing=(SourceError, DatabaseLocked))
 
 #: Somebody else has the database file open, or the disk stutters. Passes in seconds.

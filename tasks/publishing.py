@@ -64,7 +64,7 @@ def _reason(run: Run) -> str | None:
     if not run.refusals:
         return None
     text = "; ".join(refusal.message for _, refusal in sorted(run.refusals.items()))[:2000]
-    return (MAY_PASS if any(r.passing for r in run.refusals.values()) else "") + text
+    return (MAY_PASS if run.live and any(r.passing for r in run.refusals.values()) else "") + text
 
 
 def _mode(run: Run) -> str:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from storage.lease import Lease
 
 
-#: Kinds of failure that can be gone when the source is asked again later.
-PASSING_KINDS = frozenset(kind.kind for kind in SourceError.__subclasses__() if kind.retry)
+#: Reasons that can be gone when a live source is asked again later; a symbol is stale until its bar of the day comes in.
+PASSING_KINDS = frozenset({"stale_symbol", *(kind.kind for kind in SourceError.__subclasses__() if kind.retry)})
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,11 @@ class Run:
     notes: list[str] = field(default_factory=list)
     refusals: dict[str, Refusal] = field(default_factory=dict)
 
+    @property
+    def live(self) -> bool:
+        """Whether the source can know more when it is asked again."""
+        return self.source is not None and self.source.symbols() is None
+
     def spent(self, step: str, cost: Measured) -> None:
         """Remember what a step cost; stored as an operations log when the run ends."""
         self.costs.append((step, round(cost.seconds, 3), round(cost.peak_mb, 1)))
@@ -113,7 +118,7 @@ def short_digest(*parts: object) -> str:
 def refusal_of(symbol: str, error: BaseException) -> Refusal:
     """An error about one symbol as its refusal."""
     reason = error.kind if isinstance(error, SourceError) else _snake(type(error).__name__)
-    return Refusal(symbol, reason, str(error), passing=isinstance(error, SourceError) and error.retry)
+    return Refusal(symbol, reason, str(error), passing=reason in PASSING_KINDS)
 
 
 def refusal_rows(refusals: list[Refusal], session: date) -> pd.DataFrame:

@@ -28,7 +28,7 @@ def sql(
       nextclose sql "SELECT symbol, close FROM prices WHERE session = '2013-03-01'" --json
     """
     from app.common import print_json
-    from app.printing import say, table
+    from app.printing import fitting, say, table
     from forecasting.errors import SettingError
     from storage.reading import run_sql
 
@@ -41,8 +41,11 @@ def sql(
         rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
         print_json({"columns": answer.columns, "rows": rows, "truncated": answer.truncated})
         return 0
+    shown = fitting(answer.columns, answer.rows)
     text = tuple(c for i, c in enumerate(answer.columns) if any(isinstance(row[i], str) for row in answer.rows))
-    table(answer.columns, answer.rows, left=text)
+    table([answer.columns[i] for i in shown], [[row[i] for i in shown] for row in answer.rows], left=text)
+    if hidden := [c for i, c in enumerate(answer.columns) if i not in shown]:
+        say(f"not shown for lack of room: {', '.join(hidden)}; name the columns that you want, or add --json")
     if answer.truncated:
         say(f"only the first {limit} rows; ask for more with --limit")
     return 0

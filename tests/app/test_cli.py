@@ -248,6 +248,12 @@ def test_home_that_is_a_file__is_refused(typed, tmp_path):
     assert code == 5 and "cannot be written" in err and err.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder in which nobody can write")
+def test_home_where_nobody_can_write__is_refused_before_anything_is_fetched(typed):
+    code, _, err = typed("run", "--home", "/proc/nextclose", "--symbols", "TSLA")
+    assert code == 5 and err.startswith("nextclose: home /proc/nextclose cannot be written") and err.count("\n") == 1
+
+
 BROKEN = {
     "no_close.csv": ("Date,Open,High,Low\n2021-01-04,1,2,1\n", r"no_close\.csv.*no column for close"),
     "empty.csv": ("", r"empty\.csv.*empty"),

@@ -145,7 +145,7 @@ def test_cron_schedule__produces_scheduled_runs(client, prefect_server):
     assert planned, "no scheduled run within two minutes"
     assert {run.state.type for run in planned} == {StateType.SCHEDULED}
     in_new_york = [run.expected_start_time.astimezone(ZoneInfo("America/New_York")) for run in planned]
-    assert {(t.hour, t.minute) for t in in_new_york} == {(18, 30)}
+    assert {(t.hour, t.minute) for t in in_new_york} == {(18, 30), (20, 30), (22, 30)}
     assert {t.isoweekday() for t in in_new_york} <= {1, 2, 3, 4, 5}
 
 
@@ -183,36 +183,6 @@ def test_steps__are_all_the_same_function_either_way():
         for name, thing in vars(module).items():
             if isinstance(thing, Step):
                 assert thing.as_prefect_task.fn.__wrapped__ is thing.fn, name
-
-
-def test_prefect_yaml__deploys_what_serve_serves(client, prefect_server, tmp_path):
-    """The file and the script describe the same deployments, and the real command takes the file."""
-    import os
-    import subprocess
-    import sys
-
-    from deployments.serve import deployments
-    from tests.deployments.conftest import QUIET, ROOT
-
-    environment = {**os.environ, **QUIET, "PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(tmp_path), "NO_COLOR": "1"}
-    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
-    for arguments in (
-        ["work-pool", "create", "nextclose", "--type", "process"],
-        ["deploy", "--all", "--prefect-file", "deployments/prefect.yaml"],
-    ):
-        done = subprocess.run(
-            [*prefect, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-1500:]
-    filed = {d.name: d for d in client.read_deployments() if d.work_pool_name == "nextclose"}
-    served = {d.name: d for d in deployments()}
-    assert set(filed) == set(served)
-    for name, one in served.items():
-        assert filed[name].entrypoint == one.entrypoint, name
-        assert [(s.schedule.cron, s.schedule.timezone) for s in filed[name].schedules] == [
-            (s.schedule.cron, s.schedule.timezone) for s in one.schedules or []
-        ], name
-        assert filed[name].concurrency_options.collision_strategy == "CANCEL_NEW"
 
 
 def test_serve__takes_a_run_that_was_triggered_by_hand(client, prefect_server, copied, tmp_path):
@@ -260,27 +230,65 @@ def test_serve__takes_a_run_that_was_triggered_by_hand(client, prefect_server, c
         assert ask(con, "SELECT max(session)::VARCHAR FROM store.bars").rows == [("2021-04-09",)]
 
 
-def test_command_line__with_prefect_is_a_flow_run_and_without_it_is_none(client, prefect_server, copied, capsys):
-    from app.cli import execute
+def typed(home, url: str, *arguments: str):
+    """The day of 2021-03-31 by the command line, in a process of its own, as a person's shell would start it."""
+    import os
+    import subprocess
+    import sys
 
+    from tests.deployments.conftest import QUIET, ROOT
+
+    command = [sys.executable, "-m", "app.cli", "run", "--home", str(home), "--origin", "2021-03-31", "--json", *arguments]
+    environment = {**os.environ, **QUIET, "PREFECT_API_URL": url, "PREFECT_HOME": str(home.parent / "prefect")}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_command_line__with_prefect_is_a_flow_run_and_without_it_is_none(client, prefect_server, copied):
     def daily_runs() -> int:
         return len([run for run in client.read_flow_runs(limit=200) if run.name == "daily-2021-03-31"])
 
     before = daily_runs()
-    assert execute(["run", "--home", str(copied), "--origin", "2021-03-31", "--json"]) == 0
-    plain = json.loads(capsys.readouterr().out)
-    assert daily_runs() == before
-    assert execute(["run", "--home", str(copied), "--origin", "2021-03-31", "--prefect", "--json"]) == 0
-    shown = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert daily_runs() == before + 1
-    assert shown == plain
+    plain = typed(copied, prefect_server)
+    assert plain.returncode == 0 and daily_runs() == before
+    shown = typed(copied, prefect_server, "--prefect")
+    assert shown.returncode == 0 and daily_runs() == before + 1
+    assert shown.stdout == plain.stdout  # one line of JSON, the same
 
 
-def test_command_line__with_prefect_and_no_server_says_so_at_once(prefect_server, copied, capsys):
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+def test_command_line__with_prefect_and_no_server_says_so(copied):
+    done = typed(copied, "http://127.0.0.1:9/api", "--prefect")
+    assert done.returncode == 2
+    assert "nextclose: the Prefect server at http://127.0.0.1:9/api does not answer" in done.stderr
 
-    from app.cli import execute
 
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        assert execute(["run", "--home", str(copied), "--origin", "2021-03-31", "--prefect"]) == 2
-    assert "the Prefect server at http://127.0.0.1:9/api does not answer" in capsys.readouterr().err
+def test_prefect_yaml__deploys_what_serve_serves(client, prefect_server, tmp_path):
+    """The file and the script describe the same deployments, and the real command takes the file.
+
+    The last test of the file: a deployment that was given a work pool is not served by ``serve`` any more.
+    """
+    import os
+    import subprocess
+    import sys
+
+    from deployments.serve import deployments
+    from tests.deployments.conftest import QUIET, ROOT
+
+    environment = {**os.environ, **QUIET, "PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(tmp_path), "NO_COLOR": "1"}
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+    for arguments in (
+        ["work-pool", "create", "nextclose", "--type", "process"],
+        ["deploy", "--all", "--prefect-file", "deployments/prefect.yaml"],
+    ):
+        done = subprocess.run(
+            [*prefect, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-1500:]
+    filed = {d.name: d for d in client.read_deployments() if d.work_pool_name == "nextclose"}
+    served = {d.name: d for d in deployments()}
+    assert set(filed) == set(served)
+    for name, one in served.items():
+        assert filed[name].entrypoint == one.entrypoint, name
+        assert [(s.schedule.cron, s.schedule.timezone) for s in filed[name].schedules] == [
+            (s.schedule.cron, s.schedule.timezone) for s in one.schedules or []
+        ], name
+        assert filed[name].concurrency_options.collision_strategy == "CANCEL_NEW"

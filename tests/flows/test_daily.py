@@ -126,6 +126,7 @@ class Moody:
 
     name = "moody"
     refusing: set[str] = set()
+    late: set[str] = set()  # their bar of the last session has not come yet
     asked: list[tuple[str, ...]] = []
 
     def symbols(self):
@@ -141,13 +142,14 @@ class Moody:
         whole = SyntheticSource(symbols=list(SYMBOLS), sessions=320, start="2020-01-02", events=False)
         answer = whole.fetch([s for s in symbols if s not in self.refusing], start, end)
         down = {s: SourceDown("moody", s, "no answer", "try again") for s in symbols if s in self.refusing}
-        return type(answer)(answer.bars, answer.actions, failures={**answer.failures, **down})
+        missing = answer.bars["symbol"].isin(self.late) & (answer.bars["session"] == str(end))
+        return type(answer)(answer.bars[~missing].reset_index(drop=True), answer.actions, failures={**answer.failures, **down})
 
 
 @pytest.fixture
 def moody(tmp_path, monkeypatch):
     register_source("moody", Moody) if "moody" not in _registered else None
-    Moody.refusing, Moody.asked = set(), []
+    Moody.refusing, Moody.late, Moody.asked = set(), set(), []
     import dataclasses
 
     from tasks import ingest
@@ -174,6 +176,19 @@ def test_daily__a_symbol_that_failed_for_now_is_tried_again_by_the_next_run(mood
     assert {f["symbol"] for f in second["forecasts"]} == set(SYMBOLS)
     third = daily(Daily(home=str(moody), origin="2021-03-31"))
     assert third["already_done"] and third["digest"] == second["digest"]
+
+
+def test_daily__a_bar_that_is_late_is_waited_for_by_the_next_run(moody):
+    Moody.late = {"CCC"}
+    first = daily(Daily(home=str(moody), origin="2021-03-31"))
+    assert [(r["symbol"], r["reason"]) for r in first["refused"]] == [("CCC", "stale_symbol")]
+    held = "SELECT (SELECT count(*) FROM store.bars), (SELECT count(*) FROM store.forecasts)"
+    before = rows(moody, held)
+    assert daily(Daily(home=str(moody), origin="2021-03-31"))["refused"] == first["refused"]  # asked again, no news
+    assert rows(moody, held) == before
+    Moody.late = set()
+    second = daily(Daily(home=str(moody), origin="2021-03-31"))
+    assert second["status"] == "completed" and {f["symbol"] for f in second["forecasts"]} == set(SYMBOLS)
 
 
 def test_daily__without_any_answer_ends_with_the_sources_error(moody):
