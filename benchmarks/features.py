@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmarks.measuring import Report, count_text, interleaved, options, speedup
 from forecasting.features import DEFAULT_FEATURES, compute_features
-from forecasting.panel import Panel
+from forecasting.panel import ROW_COLUMNS, Panel
 from sources.synthetic import SyntheticMarket
 from tasks.measure import measured
 
@@ -150,9 +150,7 @@ def with_polars(frame) -> np.ndarray:
 
 def copies(panel: Panel, times: int) -> Panel:
     """The panel ``times`` over, under other names: a larger market at no cost."""
-    columns = {
-        c: np.tile(getattr(panel, c), times) for c in ("at", "open", "high", "low", "close", "volume", "split", "dividend")
-    }
+    columns = {c: np.tile(getattr(panel, c), times) for c in ROW_COLUMNS}
     starts = np.append(0, np.cumsum(np.tile(np.diff(panel.starts), times)))
     names = tuple(f"{name}.{i}" for i in range(times) for name in panel.symbols)
     return replace(panel, symbols=names, starts=starts, **columns)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from forecasting import probes
 from forecasting.errors import LeakFound
-from forecasting.panel import Panel
+from forecasting.panel import ROW_COLUMNS, Panel
 
 if TYPE_CHECKING:
     from forecasting.models import Fitted
@@ -268,7 +268,7 @@ def _reorder(notes, compute, panel, macro, expected) -> None:
     order = np.arange(len(panel.symbols))[::-1]
     rows = np.concatenate([np.arange(panel.starts[i], panel.starts[i + 1]) for i in order])
     counts = np.diff(panel.starts)[order]
-    columns = {c: getattr(panel, c)[rows] for c in ("at", *probes.COLUMNS, "split", "dividend")}
+    columns = {c: getattr(panel, c)[rows] for c in ROW_COLUMNS}
     starts = np.append(0, np.cumsum(counts)).astype(np.int64)
     other = replace(panel, symbols=tuple(panel.symbols[i] for i in order), starts=starts, **columns)
     notes.compare("K5", "changes with the order of the symbols", panel, rows, expected[rows], _values(compute, other, macro))

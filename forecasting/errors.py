@@ -196,5 +196,7 @@ class TimedOut(NextcloseError):
     exit_code = 9
 
     def __init__(self, step: str, seconds: float) -> None:
-        super().__init__(f"{step} took longer than the {seconds:g} seconds it may take and was ended; run the same command again")
+        super().__init__(
+            f"{step} took longer than the {seconds:g} seconds it may take and was ended; run the same command again"
+        )
         self.step, self.seconds = step, seconds

@@ -6,10 +6,13 @@ downstream works with returns and ratios built from them, so an action that happ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+
+ROW_COLUMNS = ("at", "ordinal", "open", "high", "low", "close", "volume", "split", "dividend")
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,8 @@ class Panel:
     """Clean bars of S symbols, R rows in all, in (symbol, session) order.
 
     ``starts`` has S + 1 entries: the rows of symbol ``i`` are ``starts[i]:starts[i + 1]``, oldest first.
-    ``at`` gives for each row the position of its session in ``sessions`` (the T sessions of the calendar, ascending).
+    ``at`` gives for each row the position of its session in ``sessions`` (the T sessions of all calendars, ascending),
+    ``ordinal`` its number on the calendar of the symbol's own exchange: "five sessions later" is counted there.
     Prices are float64 in the symbol's currency, volume in shares; ``split`` is new shares per old share effective at the
     row's open (1.0: none), ``dividend`` the cash per share that goes ex at the row's open (0.0: none).
     """
@@ -26,6 +30,7 @@ class Panel:
     starts: np.ndarray  # int64 [S + 1]
     sessions: np.ndarray  # datetime64[D] [T]
     at: np.ndarray  # int32 [R]
+    ordinal: np.ndarray  # int32 [R]
     open: np.ndarray  # float64 [R]
     high: np.ndarray
     low: np.ndarray
@@ -49,33 +54,42 @@ class Panel:
         return np.repeat(np.arange(len(self.symbols), dtype=np.int32), np.diff(self.starts))
 
     @classmethod
-    def from_frames(cls, bars: pd.DataFrame, actions: pd.DataFrame | None = None, sessions: np.ndarray | None = None) -> Panel:
+    def from_frames(
+        cls,
+        bars: pd.DataFrame,
+        actions: pd.DataFrame | None = None,
+        sessions: np.ndarray | Mapping[str, np.ndarray] | None = None,
+    ) -> Panel:
         """Build from clean bars (symbol, session, open, high, low, close, volume) and actions (symbol, session, kind, value).
 
-        ``sessions``: the calendar's sessions that the rows are placed in; by default those that occur in ``bars``.
-        An action whose ex-date has no bar takes effect at the symbol's next bar. Row order does not matter.
-        Raises ValueError for a duplicate (symbol, session) or a bar outside ``sessions``.
+        ``sessions``: the calendar's sessions that the rows are placed in, for all symbols or for each its own; by default
+        those that occur in ``bars``. An action whose ex-date has no bar takes effect at the symbol's next bar. Row order
+        does not matter. Raises ValueError for a duplicate (symbol, session) or a bar outside the symbol's sessions.
         """
         bars = bars.sort_values(["symbol", "session"], kind="stable")
         day = bars["session"].to_numpy().astype("datetime64[D]")
-        if sessions is None:
-            sessions = np.unique(day)
-        sessions = np.asarray(sessions, dtype="datetime64[D]")
-        at = np.searchsorted(sessions, day).astype(np.int32)
-        if len(day) and ((at >= len(sessions)).any() or (sessions[np.minimum(at, len(sessions) - 1)] != day).any()):
-            raise ValueError("a bar lies on a day that is not one of the sessions")
         name = bars["symbol"].to_numpy(dtype=object)
         first = np.ones(len(name), dtype=bool)
         first[1:] = name[1:] != name[:-1]
+        starts = np.append(np.flatnonzero(first), len(name)).astype(np.int64)
+        symbols = tuple(name[starts[:-1]])
+        own = (
+            sessions
+            if isinstance(sessions, Mapping)
+            else dict.fromkeys(symbols, np.unique(day) if sessions is None else sessions)
+        )
+        own = {symbol: np.asarray(own[symbol], dtype="datetime64[D]") for symbol in symbols}
+        different = list({id(days): days for days in own.values()}.values())  # symbols of one exchange share one array
+        merged = different[0] if len(different) == 1 else np.unique(np.concatenate([day[:0], *different]))
+        at, ordinal = _place(day, merged), np.empty(len(day), dtype=np.int32)
+        for symbol, a, b in zip(symbols, starts[:-1], starts[1:], strict=True):
+            ordinal[a:b] = _place(day[a:b], own[symbol])
         if (~first[1:] & (at[1:] == at[:-1])).any():
             raise ValueError("two bars for one symbol and session")
-        starts = np.append(np.flatnonzero(first), len(name)).astype(np.int64)
         columns = {
             c: np.ascontiguousarray(bars[c].to_numpy(dtype=np.float64)) for c in ("open", "high", "low", "close", "volume")
         }
-        panel = cls(
-            tuple(name[starts[:-1]]), starts, sessions, at, **columns, split=np.ones(len(name)), dividend=np.zeros(len(name))
-        )
+        panel = cls(symbols, starts, merged, at, ordinal, **columns, split=np.ones(len(name)), dividend=np.zeros(len(name)))
         return panel if actions is None or actions.empty else panel._with_actions(actions)
 
     def _with_actions(self, actions: pd.DataFrame) -> Panel:
@@ -121,7 +135,7 @@ class Panel:
         index = self.symbol_index[keep]
         kept = np.unique(index)
         counts = np.bincount(np.searchsorted(kept, index), minlength=len(kept))
-        arrays = {c: getattr(self, c)[keep] for c in ("at", "open", "high", "low", "close", "volume", "split", "dividend")}
+        arrays = {c: getattr(self, c)[keep] for c in ROW_COLUMNS}
         return Panel(
             tuple(self.symbols[i] for i in kept), np.append(0, np.cumsum(counts)).astype(np.int64), self.sessions, **arrays
         )
@@ -136,3 +150,11 @@ class Panel:
         """The panel of these symbols; the sessions stay."""
         wanted = np.isin(np.array(self.symbols, dtype=object), np.array(symbols, dtype=object))
         return self.take_rows(wanted[self.symbol_index])
+
+
+def _place(day: np.ndarray, sessions: np.ndarray) -> np.ndarray:
+    """The position of each day in ``sessions``, int32; ValueError where it is none of them."""
+    at = np.searchsorted(sessions, day).astype(np.int32)
+    if len(day) and ((at >= len(sessions)).any() or (sessions[np.minimum(at, len(sessions) - 1)] != day).any()):
+        raise ValueError("a bar lies on a day that is not one of the sessions")
+    return at

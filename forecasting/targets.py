@@ -23,7 +23,7 @@ class Targets:
 
     ``scale``: the EWMA volatility of daily log returns known at the row's close, float64 [R], NaN where unknown.
     ``returns``: log return of the close over each horizon, float64 [R, H], NaN where the target session has no bar.
-    ``settles_at``: position in ``panel.sessions`` of the target session, int32 [R, H]; len(sessions) or more: beyond them.
+    ``settles_at``: position in ``panel.sessions`` of the target session, int32 [R, H]; len(sessions) where it has no bar.
     """
 
     horizons: tuple[int, ...]
@@ -51,18 +51,19 @@ def log_returns(panel: Panel) -> np.ndarray:
 
 
 def make_targets(panel: Panel, horizons: tuple[int, ...]) -> Targets:
-    """Outcomes at each horizon, counted in sessions of ``panel.sessions`` from the row's own session."""
+    """Outcomes at each horizon, counted in sessions of the symbol's own exchange from the row's session."""
     scale = ewma_volatility(panel, SCALE_DECAY)
     scale = np.where(scale > SCALE_FLOOR, scale, np.nan)
     level = panel.cumsum(log_returns(panel))  # differences inside one symbol are its log returns
-    at = panel.at.astype(np.int64)
-    symbol = panel.symbol_index.astype(np.int64)
-    key = symbol * (len(panel.sessions) + 1 + max(horizons)) + at  # ascending, so a target row is a binary search away
+    ordinal, symbol = panel.ordinal.astype(np.int64), panel.symbol_index.astype(np.int64)
+    key = (
+        symbol * (int(ordinal.max(initial=0)) + 1 + max(horizons)) + ordinal
+    )  # ascending: a target row is a binary search away
     returns = np.full((panel.rows, len(horizons)), np.nan)
-    settles_at = np.empty((panel.rows, len(horizons)), dtype=np.int32)
+    settles_at = np.full((panel.rows, len(horizons)), len(panel.sessions), dtype=np.int32)
     for k, horizon in enumerate(horizons):
-        settles_at[:, k] = at + horizon
         row = np.minimum(np.searchsorted(key, key + horizon), panel.rows - 1)
         found = key[row] == key + horizon
         returns[found, k] = level[row[found]] - level[found]
+        settles_at[found, k] = panel.at[row[found]]
     return Targets(tuple(horizons), scale, returns, settles_at)

@@ -49,7 +49,6 @@ class Bench:
 @step(DATABASE)
 def load_prices(bench: Bench, until: date) -> Receipt:
     """Read, check and arrange the prices up to ``until``; rows set aside are counted, not kept."""
-    import numpy as np
 
     from forecasting.cleaning import clean_bars
     from forecasting.panel import Panel
@@ -65,13 +64,11 @@ def load_prices(bench: Bench, until: date) -> Receipt:
     if fetched.bars.empty:
         raise InputError(f"{bench.prices} has no bar up to {until} for the symbols asked for; look at the dates in it")
     first, last = fetched.bars["session"].min().date(), fetched.bars["session"].max().date()
-    calendars = {
-        calendar: sessions_between(calendar, first, last) for calendar in map(calendar_of, fetched.bars["symbol"].unique())
-    }
-    known = {symbol: calendars[calendar_of(symbol)] for symbol in fetched.bars["symbol"].unique()}
-    cleaned = clean_bars(fetched.bars, known, until, fetched.actions)
-    sessions = np.unique(np.concatenate([*calendars.values(), cleaned.bars["session"].to_numpy().astype("datetime64[D]")]))
-    bench.panel = Panel.from_frames(cleaned.bars, fetched.actions, sessions.astype("datetime64[D]"))
+    calendar = {symbol: calendar_of(symbol) for symbol in fetched.bars["symbol"].unique()}
+    known = {name: sessions_between(name, first, last).astype("datetime64[D]") for name in sorted(set(calendar.values()))}
+    sessions = {symbol: known[name] for symbol, name in calendar.items()}
+    cleaned = clean_bars(fetched.bars, sessions, until, fetched.actions)
+    bench.panel = Panel.from_frames(cleaned.bars, fetched.actions, sessions)
     if bench.macro_path:
         macro = known_session(read_macro(bench.macro_path), bench.panel.sessions)
         bench.macro = macro[macro["session"] <= str(until)]

@@ -66,7 +66,7 @@ def _read(run: Run) -> Panel:
     day = bars["session"].to_numpy().astype("datetime64[D]")
     if not len(day):
         return Panel.from_frames(bars, actions)
-    calendars = sorted({calendar_of(symbol) for symbol in bars["symbol"].unique()})
+    calendar = {symbol: calendar_of(symbol) for symbol in bars["symbol"].unique()}
     first = day.min().astype(object)
-    known = [sessions_between(calendar, first, run.origin).astype("datetime64[D]") for calendar in calendars]
-    return Panel.from_frames(bars, actions, np.unique(np.concatenate([*known, day])))
+    known = {name: sessions_between(name, first, run.origin).astype("datetime64[D]") for name in sorted(set(calendar.values()))}
+    return Panel.from_frames(bars, actions, {symbol: known[name] for symbol, name in calendar.items()})

@@ -148,6 +148,7 @@ class Network:
 
     def __init__(self, spec: LstmSpec, n_features: int, reference: np.ndarray, seed: int) -> None:
         """``reference``: quantile table of the standardised returns, float [H, Q]; ``seed`` decides the initial weights."""
+        configure_tensorflow()
         import keras
 
         self.spec, self.seed = spec, seed

@@ -77,3 +77,23 @@ def test_targets__undo_splits_and_leave_out_sessions_without_a_bar():
     assert np.nanmax(np.abs(returns[:, 1] - 0.05)) < 1e-12
     assert np.isnan(returns[26, 0]) and np.isnan(returns[22, 1])  # row 27 is missing: nobody knows that close
     assert np.isnan(returns[-1, 0]) and np.isnan(returns[-5:, 1]).all()
+
+
+def test_targets__count_each_symbols_own_sessions():
+    """BTC trades every day, the share on weekdays: five sessions after a Friday are a Wednesday and the next Friday."""
+    everyday = np.arange(np.datetime64("2020-01-01"), np.datetime64("2020-03-01"))
+    weekdays = everyday[np.is_busday(everyday)]
+    frames = []
+    for symbol, days in (("BTC-USD", everyday), ("KO", weekdays)):
+        close = 100 * np.exp(np.cumsum(np.random.default_rng(3).normal(0, 0.01, len(days))))
+        prices = dict.fromkeys(("open", "high", "low", "close"), close)
+        frames.append(pd.DataFrame({"symbol": symbol, "session": days, **prices, "volume": 1.0}))
+    bars = pd.concat(frames)
+    panel = Panel.from_frames(bars, None, {"BTC-USD": everyday, "KO": weekdays})
+    targets = make_targets(panel, (5,))
+    friday = np.datetime64("2020-02-14")
+    for symbol, target in (("BTC-USD", "2020-02-19"), ("KO", "2020-02-21")):
+        own = bars[bars.symbol == symbol].set_index("session")["close"]
+        row = np.flatnonzero((panel.session == friday) & (panel.symbol_index == panel.symbols.index(symbol)))[0]
+        assert targets.returns[row, 0] == pytest.approx(np.log(own[pd.Timestamp(target)] / own[pd.Timestamp(friday)]))
+        assert panel.sessions[targets.settles_at[row, 0]] == np.datetime64(target)
