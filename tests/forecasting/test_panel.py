@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting.panel import Panel
+from forecasting.panel import ROW_COLUMNS, Panel
 from tests.references.market import small_actions, small_bars, small_panel
 
 COLUMNS = ["symbol", "session", "open", "high", "low", "close", "volume"]
@@ -41,7 +41,7 @@ def test_from_frames__sorts_by_symbol_and_session() -> None:
 def test_from_frames__the_order_of_rows_does_not_matter(seed: int) -> None:
     bars = small_bars(symbols=3, sessions=30)
     one, two = (Panel.from_frames(b, small_actions()) for b in (bars, bars.sample(frac=1, random_state=seed)))
-    for name in ("starts", "at", "open", "high", "low", "close", "volume", "split", "dividend"):
+    for name in ("starts", *ROW_COLUMNS):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
@@ -75,7 +75,7 @@ def test_until__equals_a_panel_that_was_built_then() -> None:
     then = Panel.from_frames(bars[bars["session"] <= cut], small_actions().query("session <= @cut"))
     later = small_panel().until(cut)
     assert then.symbols == later.symbols
-    for name in ("starts", "sessions", "at", "open", "close", "volume", "split", "dividend"):
+    for name in ("starts", "sessions", *ROW_COLUMNS):
         np.testing.assert_array_equal(getattr(then, name), getattr(later, name))
 
 
