@@ -64,7 +64,11 @@ class Fitted:
 
     def _standardised(self, inputs: Inputs, x: np.ndarray, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
         """The mean of the members' quantiles in units of the scale, ascending, float64 [N, H, Q]."""
-        parts = [run(inputs.panel, x, rows, progress).astype(np.float64) for run in self._members]
+        network, run = self._compiled
+        parts = []
+        for weights in self._members:  # one network, compiled once, takes on one member after the other
+            network.set_weights(weights)
+            parts.append(run(inputs.panel, x, rows, progress).astype(np.float64))
         mean = np.sum(parts, axis=0) / len(parts)
         if self.spec.output == "point":
             point = _point_as_return(self.spec, self.arrays, inputs, rows, mean, self.market_symbols)
@@ -72,25 +76,28 @@ class Fitted:
         return np.sort(mean, axis=-1)  # quantiles never cross
 
     @cached_property
-    def _members(self) -> list:
+    def _compiled(self) -> tuple:
+        """A network of the spec and its forecasting function."""
         from forecasting.lstm.training import Forecasting
 
-        runs = []
+        width = len(self.spec.features)
+        network = Network(self.spec, width, self.arrays[f"{REFERENCE}/table"], self.spec.seed)
+        return network, Forecasting(network, width)
+
+    @cached_property
+    def _members(self) -> list[list[np.ndarray]]:
+        """The weights of each member, in the network's order."""
+        expected = [tuple(w.shape) for w in self._compiled[0].weights]
+        members = []
         for member in range(self.spec.members):
-            network = Network(
-                self.spec, len(self.spec.features), self.arrays[f"{REFERENCE}/table"], self.spec.seed * 1_000 + member
-            )
-            expected = [w.shape for w in network.weights]
-            stored = [
-                self.arrays[f"lstm/{member}/{i:02d}"] for i in range(len(expected)) if f"lstm/{member}/{i:02d}" in self.arrays
-            ]
-            if [tuple(a.shape) for a in stored] != [tuple(s) for s in expected]:
+            names = [f"lstm/{member}/{i:02d}" for i in range(len(expected))]
+            stored = [self.arrays[name] for name in names if name in self.arrays]
+            if [a.shape for a in stored] != expected:
                 raise UntrustedModel(
                     "the stored weights do not fit the network that the card describes; type `nextclose retrain`"
                 )
-            network.set_weights(stored)
-            runs.append(Forecasting(network, len(self.spec.features)))
-        return runs
+            members.append(stored)
+        return members
 
 
 def fit_model(

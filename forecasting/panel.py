@@ -66,7 +66,8 @@ class Panel:
         those that occur in ``bars``. An action whose ex-date has no bar takes effect at the symbol's next bar. Row order
         does not matter. Raises ValueError for a duplicate (symbol, session) or a bar outside the symbol's sessions.
         """
-        bars = bars.sort_values(["symbol", "session"], kind="stable")
+        if not _in_order(bars):
+            bars = bars.sort_values(["symbol", "session"], kind="stable")
         day = bars["session"].to_numpy().astype("datetime64[D]")
         name = bars["symbol"].to_numpy(dtype=object)
         first = np.ones(len(name), dtype=bool)
@@ -158,3 +159,10 @@ def _place(day: np.ndarray, sessions: np.ndarray) -> np.ndarray:
     if len(day) and ((at >= len(sessions)).any() or (sessions[np.minimum(at, len(sessions) - 1)] != day).any()):
         raise ValueError("a bar lies on a day that is not one of the sessions")
     return at
+
+
+def _in_order(bars: pd.DataFrame) -> bool:
+    """Whether the bars come in (symbol, session) order, as the store gives them: sorting text is the slow part."""
+    symbol, day = bars["symbol"].to_numpy(dtype=object), bars["session"].to_numpy()
+    same = symbol[1:] == symbol[:-1]
+    return bool(((day[1:] >= day[:-1]) | ~same).all() and (symbol[1:][~same] > symbol[:-1][~same]).all())

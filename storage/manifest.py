@@ -3,10 +3,11 @@
 DuckDB's own checksum misses exchanged words and some zeroed stretches, and a torn log loses commits silently. So each
 publish writes what the tables held, and ``verify`` reads everything again.
 
-A table is digested in chunks, one a month of its sessions or origins: SHA-256 over the sorted SHA-256 of its rows, each row
-written as ``column=value`` without empty columns and without wall-clock columns (TIMESTAMPTZ). So the digest depends on the
-content alone: not on row order, on when a run ran or how often, nor on a column that a later schema adds empty. A second
-mark of each chunk (rows' MD5, clocks included, joined by XOR) is there to notice damage to the wall-clock columns as well.
+A table is digested in chunks, one a month of its sessions or origins (one a day, where a day brings thousands of rows):
+SHA-256 over the sorted SHA-256 of its rows, each row written as ``column=value`` without empty columns and without
+wall-clock columns (TIMESTAMPTZ). So the digest depends on the content alone: not on row order, on when a run ran or how
+often, nor on a column that a later schema adds empty. A second mark of each chunk (rows' MD5, clocks included, joined by
+XOR) is there to notice damage to the wall-clock columns as well.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from storage.home import Home, write_durably
 FORMAT = 1
 # How a run went, not what it left: different after a kill and a rerun, so no content.
 NOT_CONTENT = frozenset({"lease", "attempts", "stage_times", "migrations", "meta", "publication"})
+_BY_DAY = frozenset({"features", "forecasts", "scores"})  # each run adds one origin: a publish need not read its month again
 _BATCH_ROWS = 250_000  # rows whose hashes one query gathers in memory, about 100 MB; a larger month is streamed
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """``rows`` of one month; ``content`` is without the wall-clock columns, ``clocked`` the mark with them."""
+    """``rows`` of one chunk; ``content`` is without the wall-clock columns, ``clocked`` the mark with them."""
 
     rows: int
     content: str
@@ -39,7 +41,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class TableDigest:
-    chunks: dict[int, Chunk] = field(default_factory=dict)  # by year * 100 + month; 0: no date
+    chunks: dict[int, Chunk] = field(default_factory=dict)  # by yyyymm or yyyymmdd; 0: no date
 
     @property
     def rows(self) -> int:
@@ -66,7 +68,7 @@ def digest_tables(con: duckdb.DuckDBPyConnection, previous: dict[str, TableDiges
     """The digest of each content table.
 
     With ``previous``, chunks that still have as many rows keep their digest: rows are only ever added, so that equal
-    counts mean equal rows, and a publish reads only the months that grew. (Damage since is then not blessed by a new
+    counts mean equal rows, and a publish reads only the chunks that grew. (Damage since is then not blessed by a new
     digest, but found by ``verify``, which never passes ``previous``.)
     """
     names = con.execute(
@@ -82,7 +84,7 @@ def digest_table(con: duckdb.DuckDBPyConnection, table: str, previous: TableDige
         "AND database_name = current_database() ORDER BY column_name",
         [table],
     ).fetchall()
-    month = _month(dict(columns))
+    month = _chunk_of(table, dict(columns))
     counts = dict(con.execute(f"SELECT {month}, count(*) FROM store.{table} GROUP BY 1").fetchall())
     kept = {} if previous is None else {m: c for m, c in previous.chunks.items() if counts.get(m) == c.rows}
     content = ", ".join(_written(name, kind) for name, kind in columns if kind != "TIMESTAMP WITH TIME ZONE")
@@ -116,11 +118,13 @@ def _streamed(con: duckdb.DuckDBPyConnection, sql: str) -> str:
     return digest.hexdigest()
 
 
-def _month(types: dict[str, str]) -> str:
+def _chunk_of(table: str, types: dict[str, str]) -> str:
+    """SQL of the number of a row's chunk."""
     date_column = next((c for c in ("session", "origin") if types.get(c) == "DATE"), None)
     if date_column is None:
         return "0"
-    return f"coalesce(year({date_column}) * 100 + month({date_column}), 0)"
+    month = f"year({date_column}) * 100 + month({date_column})"
+    return f"coalesce(({month}) * 100 + day({date_column}), 0)" if table in _BY_DAY else f"coalesce({month}, 0)"
 
 
 def _written(name: str, kind: str) -> str:

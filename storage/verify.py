@@ -70,7 +70,7 @@ def _compared(name: str, expected: TableDigest, found: TableDigest) -> list[Find
     findings = []
     for month in sorted(set(expected.chunks) | set(found.chunks)):
         before, now = expected.chunks.get(month), found.chunks.get(month)
-        what = name if month == 0 else f"{name} {month // 100}-{month % 100:02d}"
+        what = f"{name} {_date_of(month)}".strip()
         had, has = before.rows if before else 0, now.rows if now else 0
         if has < had:
             findings.append(
@@ -111,3 +111,9 @@ def _models(home: Home, lock_wait: float) -> list[Finding]:
         return []  # the database's own findings say it
     problems = ((model_id, model_problem(home, model_id)) for model_id in ids)
     return [Finding("model", model_id[:16], problem) for model_id, problem in problems if problem]
+
+
+def _date_of(chunk: int) -> str:
+    """A chunk's number as people write it: 202104 is 2021-04, 20210409 is 2021-04-09, 0 is nothing."""
+    text = str(chunk)
+    return "" if chunk == 0 else "-".join(part for part in (text[:4], text[4:6], text[6:]) if part)

@@ -80,10 +80,8 @@ def load_prices(bench: Bench, until: date) -> Receipt:
 def judge_spec(bench: Bench, train_end: date, valid_end: date, test_end: date) -> Receipt:
     """Train, audit, evaluate and ask the gate; fills ``bench.report``."""
     from forecasting.backtest import Stages, backtest
-    from forecasting.lstm import configure_tensorflow
     from forecasting.splits import Spans
 
-    configure_tensorflow()
     stages = Stages(records=list(bench.costs))
     spans = Spans(train_end, valid_end, test_end)
     bench.report, *_ = backtest(bench.panel, bench.macro, bench.spec, spans, bench.thresholds, stages, show_progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from forecasting.errors import NotEnoughHistory
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from forecasting.evaluation import Evaluation
     from forecasting.models import Fitted
     from forecasting.splits import Spans
+    from storage.home import Home
 
 CHAMPION = "champion"  # what the reigning network is called among the forecasters of an evaluation
 
@@ -26,7 +28,6 @@ def train(run: Run, origin: date) -> Receipt:
 
     Learning happens while no database connection is open.
     """
-    from forecasting.lstm import configure_tensorflow
     from forecasting.models import fit_model
     from storage.registry import append_model, save_model
     from tasks.opening import code_version
@@ -37,7 +38,6 @@ def train(run: Run, origin: date) -> Receipt:
     panel, macro = market_of(run).until(origin), macro_of(run)
     spans = _spans(run, origin)
     digest = data_digest(panel, macro, panel.symbols, origin)
-    configure_tensorflow()
     fitted = fit_model(run.settings.lstm, panel, macro, spans, show_progress, digest)
     fitted.card |= {"origin": str(origin), "code_version": code_version()}
     model_id = save_model(run.home, fitted.arrays, fitted.card)
@@ -113,13 +113,17 @@ def challenger_of(run: Run, origin: date) -> str:
 def model_of(run: Run, model_id: str) -> Fitted:
     """The fitted model of a folder; UntrustedModel where the folder is not what the registry recorded."""
     if ("model", model_id) not in run.memo:
-        from forecasting.lstm import configure_tensorflow
-        from forecasting.models import rebuild
-        from storage.registry import load_model
-
-        configure_tensorflow()  # before anything imports TensorFlow: its bits depend on how it was first set up
-        run.memo["model", model_id] = rebuild(*load_model(run.home, model_id))
+        run.memo["model", model_id] = _loaded(run.home, model_id)
     return run.memo["model", model_id]
+
+
+@lru_cache(maxsize=2)
+def _loaded(home: Home, model_id: str) -> Fitted:
+    """A process that does many days compiles a model once; its content cannot change, since its name is its digest."""
+    from forecasting.models import rebuild
+    from storage.registry import load_model
+
+    return rebuild(*load_model(home, model_id))
 
 
 def _evaluation(run: Run, model_id: str, origin: date) -> Evaluation:

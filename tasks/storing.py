@@ -25,6 +25,11 @@ _SHOWN = 3  # remarks of one kind that a chunk of symbols gets
 @step(DATABASE)
 def store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
     """Clean what arrived for ``symbols`` and store bars, actions and what was set aside, in one transaction."""
+    with run.db.kept_open():
+        return _store_prices(run, symbols)
+
+
+def _store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
     import pandas as pd
 
     from storage.bars import append_actions, append_bars, append_symbols
