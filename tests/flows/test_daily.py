@@ -10,7 +10,7 @@ import flows.entry
 from flows.daily import daily
 from flows.parameters import Daily
 from forecasting.errors import AlreadyRunning, InputError, NoSession, NotEnoughHistory, SettingError, SourceDown, UnknownSymbol
-from sources.registry import _registered, register_source
+from sources.registry import _registered
 from storage.database import Database
 from storage.home import Home
 from storage.lease import hold_lease
@@ -148,7 +148,7 @@ class Moody:
 
 @pytest.fixture
 def moody(tmp_path, monkeypatch):
-    register_source("moody", Moody) if "moody" not in _registered else None
+    monkeypatch.setitem(_registered, "moody", Moody)  # gone again after the test, unlike with register_source
     Moody.refusing, Moody.late, Moody.asked = set(), set(), []
     import dataclasses
 
