@@ -13,11 +13,11 @@ from forecasting import metrics
 from forecasting.comparison import Comparison, diebold_mariano, lags_for, long_run_variance
 from forecasting.errors import NotEnoughHistory
 from forecasting.inputs import Inputs
+from forecasting.targets import log_returns
 
 _Q = {level: i for i, level in enumerate(metrics.LEVELS)}
 MEDIAN = _Q[0.50]
 _INTERVALS = (("coverage_80", 0.10, 0.90), ("coverage_90", 0.05, 0.95))
-METRICS = ("pinball", "mae", "rmse", "mse", "mape", "mase", "coverage_80", "coverage_90", "direction", "rank_correlation")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def evaluate(inputs: Inputs, mask: np.ndarray, rows: np.ndarray, quantiles: Mapp
     """
     panel, targets = inputs.panel, inputs.targets
     session = panel.at[rows]
-    last_move = _last_move(inputs)[rows]
+    last_move = log_returns(panel)[rows]
     records: list[tuple] = []
     sessions: dict[int, np.ndarray] = {}
     losses, behaviour, covered = ({n: {} for n in quantiles} for _ in range(3))
@@ -143,9 +143,3 @@ def _behaviour(q: np.ndarray, unit: np.ndarray, last_move: np.ndarray) -> Behavi
     echo = float(np.corrcoef(moves, answers)[0, 1]) if varied and finite else 0.0
     standardised = q / unit[:, None]
     return Behaviour(echo, size, float(standardised.std(axis=0).mean()), float(np.abs(standardised).max()), finite)
-
-
-def _last_move(inputs: Inputs) -> np.ndarray:
-    from forecasting.targets import log_returns
-
-    return log_returns(inputs.panel)

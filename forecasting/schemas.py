@@ -147,6 +147,18 @@ class Forecasts(pa.DataFrameModel):
         unique = ["symbol", "origin", "horizon", "forecaster"]
 
 
+def fit_actions(actions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The actions that can be true, and those that cannot (a split by zero, a negative dividend, one told twice)."""
+    actions = actions.reset_index(drop=True)
+    try:
+        return Actions.validate(actions, lazy=True), actions.iloc[:0]
+    except pa.errors.SchemaErrors as error:
+        wrong = actions.index.isin(error.failure_cases["index"].dropna().astype(int))
+        if not wrong.any():
+            raise
+        return actions[~wrong].reset_index(drop=True), actions[wrong].reset_index(drop=True)
+
+
 def _all(frame: pd.DataFrame, rules: list[np.ndarray]) -> pd.Series:
     return pd.Series(np.logical_and.reduce(rules), index=frame.index)
 

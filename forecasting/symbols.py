@@ -6,7 +6,6 @@ all of those safe; names such as ``NA``, ``ON``, ``TRUE`` or ``0700.HK`` stay te
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 
@@ -40,9 +39,3 @@ def normalise_symbols(texts: Iterable[object]) -> tuple[str, ...]:
             raise SymbolError(symbol, "it is named twice")
         seen.add(symbol)
     return symbols
-
-
-def file_stem(symbol: str) -> str:
-    """A file name for the symbol that is safe and distinct on every file system (CON, ^GSPC and BRK.B included)."""
-    plain = re.sub(r"[^A-Z0-9]", "_", symbol)
-    return f"{plain}-{hashlib.sha256(symbol.encode()).hexdigest()[:8]}"

@@ -15,7 +15,6 @@ import pandas as pd
 from forecasting.errors import PricesFileError
 from sources import spelling, tables
 
-MACRO_COLUMNS = ("series", "session", "value")
 SAME_SESSION = frozenset({"VIX", "VIX9D", "VIX3M", "VVIX", "SKEW", "VXN"})  # of Cboe, final at the session's close
 _LATER = 1
 

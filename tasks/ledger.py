@@ -58,6 +58,7 @@ def forecast(run: Run, sessions: Sessions) -> Receipt:
     import pandas as pd
 
     from forecasting.outlook import outlook
+    from forecasting.schemas import Forecasts
     from storage.ledger import append_forecasts
     from storage.quarantine import append_quarantine
 
@@ -85,6 +86,8 @@ def forecast(run: Run, sessions: Sessions) -> Receipt:
         issued_at=run.now,
         as_of=run.now,
     )
+    if len(frame):
+        Forecasts.validate(frame)  # the door to the ledger: nothing that crosses, or is no number, is ever issued
     with run.db.writing(run.lease, run.run_id, name) as tx:
         rows = append_forecasts(tx, frame).stored
         if late:

@@ -32,6 +32,7 @@ def store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
 def _store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
     import pandas as pd
 
+    from forecasting.schemas import Bars, fit_actions
     from storage.bars import append_actions, append_bars, append_symbols
     from storage.landing import load_landing
     from storage.quarantine import append_quarantine
@@ -55,15 +56,18 @@ def _store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
         later = (day > pd.Timestamp(run.origin)) & (day <= pd.Timestamp(run.final))  # a day past the origin, but over
         bars, actions = bars[bars["symbol"].isin(held) & ~later], actions[actions["session"] <= pd.Timestamp(run.origin)]
     clean, aside = _clean(run, bars, actions, rejects) if bars is not None else (None, None)
+    if clean is not None:
+        Bars.validate(clean)  # the door to the store; what cleaning let through must hold
     with run.db.writing(run.lease, run.run_id, name) as tx:
         stored = None
         if clean is not None:
             append_symbols(tx, _symbol_rows(run, arrived, held), run.now)
             stored = append_bars(tx, clean, run.source_name, arrived.basis, run.now)
-            kept = actions[actions["symbol"].isin(held)]
+            kept, wrong = fit_actions(actions[actions["symbol"].isin(held)])
             append_actions(tx, _with_retractions(tx, kept, clean, asked_before), run.source_name, run.now)
-            if len(aside):
-                append_quarantine(tx, aside, run.source_name, run.now)
+            for rows in (aside, _wrong_action_rows(wrong)):
+                if len(rows):
+                    append_quarantine(tx, rows, run.source_name, run.now)
         refused = [r for r in run.refusals.values() if r.symbol in symbols]
         if refused:
             append_quarantine(tx, refusal_rows(refused, run.origin), run.source_name, run.now)
@@ -112,6 +116,13 @@ def _clean(
         return cleaned.bars, cleaned.quarantine
     unread = rejects.assign(severity="quarantine", symbol=rejects["symbol"].fillna(""))[list(cleaned.quarantine.columns)]
     return cleaned.bars, pd.concat([part for part in (cleaned.quarantine, unread) if len(part)], ignore_index=True)
+
+
+def _wrong_action_rows(wrong: pd.DataFrame) -> pd.DataFrame:
+    """Actions that cannot be true as rows for the quarantine."""
+    said = [f"a {kind} of {value} cannot be" for kind, value in zip(wrong["kind"], wrong["value"], strict=True)]
+    rows = wrong[["symbol", "session"]].assign(reason="bad_action", severity="quarantine", message=said)
+    return rows.assign(row_json=[row.to_json(date_format="iso") for _, row in wrong.iterrows()])
 
 
 def _remark(run: Run, warnings: Sequence[Warned]) -> None:

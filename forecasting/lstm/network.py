@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from forecasting import metrics
 from forecasting.features import DEFAULT_FEATURES
 from forecasting.scaling import Scaling
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
+LEVELS = tuple(metrics.LEVELS.tolist())
 TOWERS = 2  # a batch is trained in two halves, one a core; part of the lineage, not a setting
 
 

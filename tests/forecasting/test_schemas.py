@@ -105,3 +105,15 @@ def test_forecasts__refuse_crossed_infinite_and_impossible_values(change: dict) 
     assert len(Forecasts.validate(forecast())) == 1
     with pytest.raises(pa.errors.SchemaErrors):
         Forecasts.validate(forecast(**change), lazy=True)
+
+
+def test_fit_actions__sets_aside_what_cannot_be_true() -> None:
+    from forecasting.schemas import fit_actions
+
+    day = pd.to_datetime(["2024-03-01", "2024-03-04", "2024-03-05", "2024-03-06", "2024-03-06"])
+    kinds, values = ["split", "split", "dividend", "dividend", "dividend"], [2.0, 0.0, -0.1, 0.2, 0.3]
+    actions = pd.DataFrame({"symbol": "KO", "session": day, "kind": kinds, "value": values})
+    good, wrong = fit_actions(actions)
+    assert good["value"].tolist() == [2.0]
+    assert wrong["value"].tolist() == [0.0, -0.1, 0.2, 0.3]  # the last two contradict each other
+    assert len(fit_actions(good)[1]) == 0 and len(fit_actions(actions.iloc[:0])[0]) == 0
