@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 WORDS = {
     "fetch_prices": "fetching prices",
     "store_prices": "checking and storing prices",
+    "fetch_macro": "asking for macro series",
     "store_macro": "storing macro series",
     "train": "training",
     "evaluate": "judging on sessions never seen",

@@ -10,7 +10,9 @@ SUMMARIES = {
     "forecast": "The latest forecast of a symbol.",
     "scoreboard": "How good the forecasts were: every forecaster against persistence and EWMA.",
     "status": "What is stored, how fresh it is, who serves, and how the last runs went.",
+    "quality": "Check price files, or what is stored: a verdict for each, with the rule, the rows and the reason.",
     "models": "The trained models, what the gate said of each, and who serves.",
     "sql": "Ask the published tables anything, read-only.",
+    "sources": "Where prices can come from: what is configured, budget left, last success and failure.",
     "verify": "Recompute every digest and compare with the manifest.",
 }

@@ -6,12 +6,15 @@ from datetime import date
 
 from forecasting.errors import SourceError
 from tasks.ingest import fetch_prices, give_up, nothing_changed, stop_if_nothing_came
+from tasks.macro import fetch_macro, store_macro
 from tasks.run import Run
-from tasks.storing import store_macro, store_prices
+from tasks.second_opinion import check_prices
+from tasks.storing import store_prices
+from tasks.universe import settle_universe
 
 
 def bring_in_prices(run: Run, start: date | None = None) -> None:
-    """Source → landing → clean → bars, actions and quarantine, one chunk of symbols at a time.
+    """Sources → landing → second opinion → clean → bars, actions, quarantine and an account, one chunk of symbols at a time.
 
     A symbol that fails stops no other; only when nothing at all came does the run end with the source's error.
     """
@@ -23,7 +26,12 @@ def bring_in_prices(run: Run, start: date | None = None) -> None:
     stop_if_nothing_came(run)
     if nothing_changed(run):
         return
+    if run.ranked.several and run.ranked.check:
+        for symbols in run.chunks():
+            check_prices(run, symbols)
     for symbols in run.chunks():
         store_prices(run, symbols)
-    if run.settings.macro.path is not None:
+    settle_universe(run)
+    if run.settings.macro.sources:
+        fetch_macro(run)
         store_macro(run)

@@ -30,9 +30,9 @@ def derive_actions(frame: pd.DataFrame) -> pd.DataFrame:
 
     ``frame``: symbol, session, close, adj_close, in any order; rows where a price is missing or not positive are passed
     over, of a duplicate session the last row counts. Returns symbol, session (ex-date), kind, value in (symbol, session)
-    order: 'split' is new shares per old share, 'dividend' is money per share in the units of ``close`` the day before:
-    as paid then where closes are as traded, in the source's units where the source has adjusted closes for splits (then
-    no split is found, since none is left to adjust for).
+    order: 'split' is new shares per old share, 'dividend' is money per share in the units of ``close`` the day before: as
+    paid then where closes are as traded (a new share, where a split takes effect on the same day), in the source's units
+    where the source has adjusted closes for splits (then no split is found, since none is left to adjust for).
 
     A step counts only when it is larger than what rounding can do, judged from the decimals of each symbol's data. A
     step of a simple ratio (2:1, 3:2, 7:1, 1:10) is a split only if the printed price jumped along: a fall without a
@@ -40,9 +40,10 @@ def derive_actions(frame: pd.DataFrame) -> pd.DataFrame:
     roundest amount that the data cannot tell from the computed one.
     """
     rows = _usable(frame)
+    rows = rows.of_symbols(np.unique(rows.code[1:][np.abs(_steps(rows)) > _SMALLEST_STEP]))
     if len(rows.session) < 2:
         return _empty()
-    step = np.log(rows.factor[1:] / rows.factor[:-1])
+    step = _steps(rows)
     same = rows.code[1:] == rows.code[:-1]
     noise = _rounding_noise(rows, step, same)
     bound = np.maximum(1.5 * (noise[1:] + noise[:-1]), _SMALLEST_STEP)
@@ -66,7 +67,8 @@ def derive_actions(frame: pd.DataFrame) -> pd.DataFrame:
             found.append((symbol, day, "split", split))
         if share > 0.0:
             found.append((symbol, day, "dividend", np.nan))
-            dividends.append((before * share, now * split * share / (1.0 - share), before * blur))
+            # cash a share of the ex-date, that is a new share where a split takes effect on the same day
+            dividends.append((before / split * share, now * share / (1.0 - share), before / split * blur))
     actions = pd.DataFrame(found, columns=list(ACTION_COLUMNS))
     actions.loc[actions["kind"] == "dividend", "value"] = _money(dividends)
     actions = actions[actions["value"] > 0.0].reset_index(drop=True)
@@ -82,6 +84,11 @@ class _Rows:
         self.names, self.code, self.session, self.close, self.adjusted = names, code, session, close, adjusted
         self.factor = adjusted / close
 
+    def of_symbols(self, codes: np.ndarray) -> _Rows:
+        """The rows of those symbols alone."""
+        keep = np.isin(self.code, codes)
+        return _Rows(self.names, self.code[keep], self.session[keep], self.close[keep], self.adjusted[keep])
+
 
 def _usable(frame: pd.DataFrame) -> _Rows:
     code, names = pd.factorize(frame["symbol"], sort=True)
@@ -96,6 +103,11 @@ def _usable(frame: pd.DataFrame) -> _Rows:
         last[:-1] = (code[keep][1:] != code[keep][:-1]) | (session[keep][1:] != session[keep][:-1])
     keep = keep[last]
     return _Rows(np.asarray(names, dtype=object), code[keep], session[keep], close[keep], adjusted[keep])
+
+
+def _steps(rows: _Rows) -> np.ndarray:
+    """The log change of the factor from row to row, [rows - 1]; from symbol to symbol it means nothing."""
+    return np.log(rows.factor[1:] / rows.factor[:-1])
 
 
 def _rounding_noise(rows: _Rows, step: np.ndarray, same: np.ndarray) -> np.ndarray:

@@ -14,57 +14,17 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from forecasting import series_rules
-from forecasting.schemas import PRICES, broken_rules
+from forecasting import date_rules, row_rules, series_rules, split_rules
+from forecasting.quality_thresholds import QualityThresholds
+from forecasting.reasons import QUARANTINE_COLUMNS, REASONS, Warned, in_order, warned_of
+from forecasting.schemas import PRICES
+from forecasting.sessions import calendar_of
+
+__all__ = ["BAR_COLUMNS", "QUARANTINE_COLUMNS", "REASONS", "Cleaned", "Warned", "clean_bars"]
 
 BAR_COLUMNS = ("symbol", "session", *PRICES, "volume")
-QUARANTINE_COLUMNS = ("symbol", "session", "reason", "severity", "message", "row_json")
-
-# code: (severity, what is wrong). The order is the order of importance: a row that breaks several rules is set aside
-# under the first. 'reject' sets aside all rows of the symbol in this batch, 'quarantine' the row; 'warn' keeps the row.
-REASONS: dict[str, tuple[str, str]] = {
-    "malformed": ("reject", "the column types are not those of bars"),
-    "bad_symbol": ("quarantine", "the symbol is not one that an exchange would write"),
-    "bad_session": ("quarantine", "the session is not a date"),
-    "shifted_sessions": ("reject", "the dates fit the exchange's sessions only when moved by a day, or not at all"),
-    "unit_changed": ("reject", "all prices are a hundred or a thousand times what is stored"),
-    "future_session": ("quarantine", "the session lies in the future"),
-    "not_final": ("quarantine", "the session was not over, its bar can still change"),
-    "not_a_session": ("quarantine", "the exchange was closed on that date"),
-    "not_a_number": ("quarantine", "a price or the volume is text that is not a number"),
-    "nan_close": ("quarantine", "the close is not known"),
-    "non_finite": ("quarantine", "a price or the volume is infinite"),
-    "non_positive_price": ("quarantine", "a price is zero or negative"),
-    "implausible_price": ("quarantine", "a price is above a billion or below a millionth"),
-    "negative_volume": ("quarantine", "the volume is negative"),
-    "high_below_low": ("quarantine", "the high is below the low"),
-    "outside_range": ("quarantine", "the open or the close lies outside low..high"),
-    "duplicate_conflict": ("quarantine", "two different bars for one symbol and session; neither can be preferred"),
-    "unit_jump": ("quarantine", "prices jump a hundred- or a thousandfold and back, as from a change of unit"),
-    "duplicate_identical": ("warn", "the same bar came more than once; one was kept"),
-    "open_unknown": ("warn", "the open is 0 or missing; stored as not known"),
-    "range_unknown": ("warn", "the high or the low is missing"),
-    "volume_unknown": ("warn", "the volume is missing"),
-    "stale": ("warn", "ten or more identical bars in a row without volume"),
-    "zero_volume_move": ("warn", "the close moved on a day without volume"),
-    "large_move": ("warn", "the close moved by more than half, on high volume"),
-    "large_move_unconfirmed": ("warn", "the close moved by more than half, without a volume to match"),
-    "level_shift": ("warn", "prices stay at a hundred- or a thousandfold from a session on"),
-}
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Rows of a symbol that were kept although something about them is odd; ``session`` is the first of them."""
-
-    symbol: str
-    session: pd.Timestamp
-    reason: str
-    rows: int
-
-    def __str__(self) -> str:
-        more = f" and {self.rows - 1} more" if self.rows > 1 else ""
-        return f"{self.symbol} {self.session:%Y-%m-%d}{more}: {REASONS[self.reason][1]} ({self.reason})"
+# Exchanges that quote in pence, cents and agorot: a source that mixes units there gives some prices in the main unit.
+MINOR_UNIT = ("XLON", "XJSE", "XTAE")
 
 
 @dataclass(frozen=True)
@@ -79,19 +39,25 @@ class Cleaned:
     received: int
 
 
+_DEFAULT = QualityThresholds()
+
+
 def clean_bars(
     bars: pd.DataFrame,
     calendar_sessions: np.ndarray | Mapping[str, np.ndarray] | None,
-    today_limit: date,
+    today_limit: date | Mapping[str, date],
     actions: pd.DataFrame | None = None,
     stored: Mapping[str, float] | None = None,
+    thresholds: QualityThresholds = _DEFAULT,
 ) -> Cleaned:
     """Split ``bars`` (BAR_COLUMNS, as a source delivers them, any order) into what can be stored and what cannot.
 
     ``calendar_sessions``: the exchange's sessions over the whole span of the bars (datetime64, ascending), for all symbols
-    or by symbol; None, or a symbol not among them: dates are not judged. ``today_limit``: the last session that is final;
-    later bars are set aside. ``actions`` (symbol, session, kind, value): a jump that a split explains is none.
-    ``stored``: each symbol's last stored close before these bars; a batch that begins at a hundred times that is rejected.
+    or by symbol; None, or a symbol not among them: dates are not judged. ``today_limit``: the last session that is final, for
+    all symbols or by symbol (one not among them has the earliest of the limits); later bars are set aside.
+    ``actions`` (symbol, session, kind, value): a jump that a split explains is none. ``stored``: each symbol's last stored
+    close before these bars; a batch that begins at a hundred times that is rejected. A column ``adj_ratio`` (adjusted close
+    over close, as delivered) helps to tell splits that were applied to some rows only.
     Raises KeyError naming the columns where one of BAR_COLUMNS is missing.
     """
     missing = [column for column in BAR_COLUMNS if column not in bars.columns]
@@ -100,20 +66,49 @@ def clean_bars(
     frame, unreadable = _coerced(bars)
     verdict = _Verdict(len(frame))
     verdict.set("not_a_number", unreadable)
-    for code, rows in broken_rules(frame).items():
-        verdict.set(code, rows)
     code_of, names = pd.factorize(frame["symbol"], sort=True)
     day = frame["session"].to_numpy().astype("datetime64[D]")
-    _judge_dates(verdict, code_of, names, day, calendar_sessions, np.datetime64(today_limit, "D"))
-    order = _order(code_of, day, verdict.good)
+    broken, doubtful = row_rules.judge(frame, code_of, names, day, thresholds)
+    for code, rows in broken.items():
+        verdict.set(code, rows)
+    groups = date_rules.groups_of(code_of, names, calendar_sessions)
+    traded = frame["volume"].to_numpy() > 0.0
+    limits = date_rules.limits_of(today_limit, names)
+    dated = date_rules.judge(code_of, day, groups, limits, calendar_sessions is not None, traded, thresholds)
+    for code, rows in (
+        ("shifted_sessions", dated.shifted), ("not_a_session", dated.closed), ("not_final", dated.running),
+        ("future_session", dated.late),
+    ):  # fmt: skip
+        verdict.set(code, rows)
+    acting = _acting(actions, names)
+    order = _order(code_of, day, verdict.good | verdict.only("implausible_price", np.append(acting, False)[code_of]))
     order, merged = _judge_duplicates(verdict, frame, code_of, day, order)
-    rows = series_rules.Rows.of(frame, order, code_of, day, _split_rows(actions, code_of, names, day, order))
-    _judge_series(verdict, rows, order, names, stored)
-    keep = order[verdict.good[order]]
-    kept = frame.iloc[keep].reset_index(drop=True)
+    splits, dividends = _action_rows(actions, code_of, names, day, order)
+    rows = series_rules.Rows.of(frame, order, code_of, day, splits, dividends)
+    shifted = _judge_series(verdict, rows, order, names, stored, thresholds)
+    good = verdict.good[order]
+    keep = order[good]
+    kept = frame.iloc[keep][list(BAR_COLUMNS)].reset_index(drop=True)
     kept["open"] = kept["open"].where(kept["open"] > 0.0)
-    warned = _warnings(rows, verdict.good[order], frame, order, merged)
-    return Cleaned(kept, _set_aside(bars, frame, verdict), warned, len(merged), len(frame))
+    rows = rows if good.all() else rows.keep(good)
+    growth = rows.growth()
+    found = series_rules.warnings(rows, growth, split_rules.unexplained(rows, growth), thresholds)
+    found |= {"level_shift": shifted[good], "range_doubtful": doubtful[keep], "calendar_disagrees": dated.unknown_session[keep]}
+    found["not_daily"] = np.append(dated.not_daily, False)[rows.code]
+    found["volume_unknown"] |= np.isnan(rows.volume) & np.array([_has_volume(name) for name in names] + [False])[rows.code]
+    about = {code: keep[mask] for code, mask in found.items()} | {"duplicate_identical": merged}
+    warned = [*warned_of(frame["symbol"], day, about)]
+    dead = np.unique(code_of[dated.shifted & (code_of >= 0)])
+    leave_out = dated.not_daily.copy()
+    leave_out[dead] = True
+    over = np.where(dated.late, np.datetime64("NaT"), day)  # a date in the future opens no gap
+    warned += date_rules.gaps(code_of, over, names, groups, leave_out, thresholds)
+    return Cleaned(kept, _set_aside(bars, frame, verdict), in_order(warned), len(merged), len(frame))
+
+
+def _has_volume(symbol: str) -> bool:
+    """Whether a volume is to be expected; an index and a currency pair have none."""
+    return not symbol.startswith("^") and not symbol.endswith("=X")
 
 
 class _Verdict:
@@ -129,6 +124,12 @@ class _Verdict:
     @property
     def good(self) -> np.ndarray:
         return (self.rank == len(self.codes)) & ~self.merged
+
+    def only(self, code: str, among: np.ndarray) -> np.ndarray:
+        """Rows ``among`` which nothing but ``code`` speaks against, bool."""
+        found = among & (self.rank == self.codes.index(code)) & ~self.merged
+        found[[row for row in self.also if found[row]]] = False
+        return found
 
     def set(self, code: str, rows: np.ndarray) -> None:
         """``rows``: positions or a mask of the rows that ``code`` speaks against."""
@@ -150,6 +151,9 @@ def _coerced(bars: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
         if not pd.api.types.is_numeric_dtype(given):
             unreadable |= (number.isna() & given.notna()).to_numpy()
         frame[column] = number
+    if "adj_ratio" in bars:
+        ratio = bars["adj_ratio"].to_numpy(dtype=np.float64)
+        frame["adj_ratio"] = np.where((ratio > 0.0) & np.isfinite(ratio), ratio, np.nan)
     return frame, unreadable
 
 
@@ -164,55 +168,6 @@ def _dates(session: pd.Series) -> pd.Series:
         parsed = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").to_numpy()
         session = pd.Series(np.append(parsed, np.datetime64("NaT"))[code])  # an unknown one has code -1
     return session.astype("datetime64[us]").dt.normalize()
-
-
-def _judge_dates(
-    verdict: _Verdict, code_of: np.ndarray, names: pd.Index, day: np.ndarray, sessions: object, limit: np.datetime64
-) -> None:
-    late, running = day > limit, np.zeros(len(day), dtype=bool)
-    if sessions is None:
-        running = day == np.busday_offset(limit, 1, roll="backward")
-    groups = []
-    if isinstance(sessions, Mapping):
-        # Symbols of one exchange share their array; asking once for each symbol would take a minute for a panel of 300.
-        calendars = {id(sessions[name]): sessions[name] for name in names if name in sessions}
-        whose = np.array([id(sessions[name]) if name in sessions else 0 for name in names] + [0])
-        groups = [(whose[code_of] == key, known) for key, known in calendars.items()]
-    elif sessions is not None:
-        groups = [(np.ones(len(day), dtype=bool), sessions)]
-    for member, known in groups:
-        known = np.asarray(known).astype("datetime64[D]")
-        running |= member & np.isin(day, known[np.searchsorted(known, limit, side="right") :][:1])
-        closed = member & ~late & ~np.isnat(day) & ~np.isin(day, known)
-        verdict.set("not_a_session", closed)
-        if closed.any():
-            _judge_shift(verdict, code_of, day, known, member & ~late, closed)
-    verdict.set("not_final", late & running)
-    verdict.set("future_session", late & ~running)
-
-
-def _judge_shift(
-    verdict: _Verdict, code_of: np.ndarray, day: np.ndarray, known: np.ndarray, judged: np.ndarray, closed: np.ndarray
-) -> None:
-    """Reject a symbol most of whose dates are no sessions, or would nearly all be if moved by one day.
-
-    The second catches midnights of another time zone: of Monday to Friday moved to Sunday to Thursday only a fifth is wrong.
-    """
-    size = int(code_of.max()) + 1
-    valid = judged & (code_of >= 0)
-    count = np.bincount(code_of[valid], minlength=size)
-    wrong = np.bincount(code_of[closed & (code_of >= 0)], minlength=size)
-    for i in np.flatnonzero((count >= 5) & (wrong > 0.1 * count)):
-        own = day[judged & (code_of == i)]
-        moved = min(_share_closed(own + step, known) for step in (-1, 1))
-        if wrong[i] > 0.5 * count[i] or moved < 0.02:
-            verdict.set("shifted_sessions", code_of == i)
-
-
-def _share_closed(day: np.ndarray, known: np.ndarray) -> float:
-    """The share of days that are no sessions, of those between the first and the last session."""
-    inside = day[(day >= known[0]) & (day <= known[-1])] if len(known) else day[:0]
-    return float(np.mean(~np.isin(inside, known))) if len(inside) else 1.0
 
 
 def _order(code_of: np.ndarray, day: np.ndarray, good: np.ndarray) -> np.ndarray:
@@ -243,48 +198,59 @@ def _judge_duplicates(
     return order[verdict.good[order]], merged
 
 
-def _split_rows(
-    actions: pd.DataFrame | None, code_of: np.ndarray, names: pd.Index, day: np.ndarray, order: np.ndarray
-) -> np.ndarray:
-    """Which of the ordered rows are the first on or after a split of their symbol, bool."""
-    found = np.zeros(len(order), dtype=bool)
-    if actions is None or not len(actions):
-        return found
-    key = code_of[order].astype(np.int64) * 10_000_000 + day[order].astype(np.int64)
-    splits = actions[actions["kind"] == "split"]
-    code = names.get_indexer(splits["symbol"])
-    ex_date = splits["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    at = np.searchsorted(key, code.astype(np.int64) * 10_000_000 + ex_date)
-    inside = (code >= 0) & (at < len(order))
-    at, code = at[inside], code[inside]
-    found[at[code_of[order[at]] == code]] = True
+def _acting(actions: pd.DataFrame | None, names: pd.Index) -> np.ndarray:
+    """Symbols that have a split, bool [symbols]."""
+    found = np.zeros(len(names), dtype=bool)
+    if actions is not None and len(actions):
+        code = names.get_indexer(actions["symbol"][actions["kind"] == "split"])
+        found[code[code >= 0]] = True
     return found
 
 
+def _action_rows(
+    actions: pd.DataFrame | None, code_of: np.ndarray, names: pd.Index, day: np.ndarray, order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(the split ratio, the dividend) of each ordered row: those whose ex-date is its session, or fell between it and the
+    row before; 1 and 0 where there is none."""
+    split, dividend = np.ones(len(order)), np.zeros(len(order))
+    if actions is None or not len(actions) or not len(order):
+        return split, dividend
+    key = code_of[order].astype(np.int64) * 10_000_000 + day[order].astype(np.int64)
+    value = actions["value"].to_numpy(dtype=np.float64)
+    usable = (value > 0.0) & np.isfinite(value) & actions["session"].notna().to_numpy()
+    code = names.get_indexer(actions["symbol"])
+    ex_date = actions["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    at = np.searchsorted(key, code.astype(np.int64) * 10_000_000 + ex_date)
+    usable &= (code >= 0) & (at < len(order))
+    usable[usable] = code_of[order[at[usable]]] == code[usable]
+    is_split = (actions["kind"] == "split").to_numpy(dtype=bool)
+    np.multiply.at(split, at[usable & is_split], value[usable & is_split])
+    np.add.at(dividend, at[usable & ~is_split], value[usable & ~is_split])
+    return split, dividend
+
+
 def _judge_series(
-    verdict: _Verdict, rows: series_rules.Rows, order: np.ndarray, names: pd.Index, stored: Mapping[str, float] | None
-) -> None:
-    verdict.set("unit_jump", order[series_rules.unit_jump(rows)[0]])
-    for i, name in enumerate(names):
-        if stored and name in stored:
-            own = slice(*np.searchsorted(rows.code, [i, i + 1]))
-            if rows.close[own].size and series_rules.is_unit(np.median(rows.close[own][:5]) / stored[name], 2.0):
-                verdict.set("unit_changed", order[own])
-
-
-def _warnings(
-    rows: series_rules.Rows, good: np.ndarray, frame: pd.DataFrame, order: np.ndarray, merged: np.ndarray
-) -> tuple[Warned, ...]:
-    found = {code: order[mask & good] for code, mask in series_rules.warnings(rows).items()}
-    found["duplicate_identical"] = merged
-    warned = []
-    for code, at in found.items():
-        if len(at):
-            table = pd.DataFrame({"symbol": frame["symbol"].to_numpy()[at], "session": frame["session"].to_numpy()[at]})
-            for symbol, session in table.groupby("symbol", sort=True)["session"]:
-                warned.append(Warned(str(symbol), session.min(), code, len(session)))
-    rank = {code: i for i, code in enumerate(REASONS)}
-    return tuple(sorted(warned, key=lambda w: (w.symbol, rank[w.reason])))
+    verdict: _Verdict, rows: series_rules.Rows, order: np.ndarray, names: pd.Index, stored: Mapping[str, float] | None,
+    thresholds: QualityThresholds,
+) -> np.ndarray:  # fmt: skip
+    """Rules along a symbol's rows. Returns rows on the shorter side of a change of unit that stays, bool [len(order)]."""
+    before = np.full(len(names) + 1, np.nan)
+    if stored:
+        before[:-1] = pd.Series(stored, dtype=np.float64).reindex(names).to_numpy()
+    growth = rows.growth()
+    minor = np.zeros(len(names) + 1, dtype=bool)
+    for i in np.unique(rows.code[(growth > 10.0) | (growth < 0.1)]):
+        minor[i] = calendar_of(names[i]) in MINOR_UNIT
+    off = split_rules.not_applied(rows, thresholds)
+    verdict.set("split_not_applied", order[off])
+    jumps = series_rules.unit_jumps(rows, growth, before, minor, thresholds)
+    verdict.set("unit_jump", order[jumps.block & ~jumps.untraded & ~off])
+    verdict.set("unit_jump_untraded", order[jumps.block & jumps.untraded & ~off])
+    verdict.set("unit_changed", order[series_rules.unit_changed(rows, before, thresholds)])
+    good = verdict.good[order]
+    left = rows if good.all() else rows.keep(good)
+    verdict.set("spike", order[good][series_rules.spikes(left, growth if good.all() else left.growth(), thresholds)])
+    return jumps.shifted & ~off
 
 
 def _set_aside(given: pd.DataFrame, frame: pd.DataFrame, verdict: _Verdict) -> pd.DataFrame:

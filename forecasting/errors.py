@@ -7,11 +7,13 @@
     │   └── PricesFileError        2   a price file that cannot be read as prices
     ├── SourceError                3   prices could not be had; one class a cause, `retry` says what helps
     │   ├── RateLimited                the source asked us to slow down: back off all symbols
+    │   │   └── BudgetSpent            the requests that it allows in a day are used up
     │   ├── Blocked                    refused or intercepted: retrying makes it worse
     │   ├── UnknownSymbol              the source does not know the symbol
     │   ├── NoSession                  no session in the span asked for: nothing to do
     │   ├── Partial                    an answer that lacks bars which the calendar expects
     │   ├── Malformed                  an answer that is not what the source promises
+    │   ├── Stale                      what the source holds ended long before the span asked for
     │   └── SourceDown                 no answer, or a server error
     ├── DataError                  4   the data at hand does not allow the step
     │   ├── NotEnoughHistory       4
@@ -82,12 +84,26 @@ class SourceError(NextcloseError):
         super().__init__(f"{subject}: {detail}" + (f"; {next_step}" if next_step else ""))
         self.source, self.symbol, self.detail, self.next_step = source, symbol, detail, next_step
 
+    def of(self, symbol: str) -> SourceError:
+        """The same error, said of one symbol."""
+        again = type(self)(self.source, symbol, self.detail, self.next_step)
+        again.__dict__ |= {k: v for k, v in self.__dict__.items() if k != "symbol"}
+        return again
+
     def __reduce__(self):
-        return type(self), (self.source, self.symbol, self.detail, self.next_step)
+        return type(self), (self.source, self.symbol, self.detail, self.next_step), self.__dict__
 
 
 class RateLimited(SourceError):
+    """``retry_after``: the seconds that the source asked us to wait, where it did."""
+
     kind = "rate_limited"
+    retry_after: float | None = None
+
+
+class BudgetSpent(RateLimited):
+    kind = "budget_spent"
+    retry = False  # not in this run; the next day's may
 
 
 class Blocked(SourceError):
@@ -111,6 +127,11 @@ class Partial(SourceError):
 
 class Malformed(SourceError):
     kind = "malformed"
+
+
+class Stale(SourceError):
+    kind = "stale"
+    retry = False
 
 
 class SourceDown(SourceError):

@@ -10,10 +10,12 @@ import pandas as pd
 
 from forecasting import feature_kernels as kernels
 from forecasting.panel import Panel
+from forecasting.sessions import calendar_of
 
 FAST, SLOW = 0.94, 0.99  # the decay of the daily variance (RiskMetrics 1996) and a slow companion
 VOLUME_DECAY = 0.97
-MACRO_MAX_AGE_DAYS = 14  # two weeks, ten sessions: an older value no longer says anything about today
+MACRO_MAX_AGE_DAYS = 14  # two weeks, ten sessions: an older value no longer says anything about today,
+MACRO_MAX_PAUSES = 1.6  # unless the series comes more seldom: so many times the longest of the three pauses before it
 SESSIONS_A_YEAR = 252
 
 
@@ -36,6 +38,9 @@ class Market:
     fast: np.ndarray  # EWMA variance of the cross-sectional mean return, lambda FAST
     slow: np.ndarray  # the same, lambda SLOW
     macro: dict[str, np.ndarray]  # series -> value known at the session's close
+    elsewhere: dict[str, Market] = field(
+        default_factory=dict
+    )  # where exchanges differ: calendar -> the same, known at its closes
     _memo: dict = field(default_factory=dict, repr=False, compare=False)
 
     def memo(self, key: str, make: Callable[[Market], np.ndarray]) -> np.ndarray:
@@ -67,11 +72,15 @@ class Market:
             mean_scaled, mean = scaled_sum / scaled_count, sum_ / count
         whole = np.array([0, size], dtype=np.int64)
         fast, slow = kernels.ewma_square(whole, mean, FAST), kernels.ewma_square(whole, mean, SLOW)
-        return cls(mean_scaled, fast, slow, known_macro(macro, panel.sessions))
+        if macro is None or "calendar" not in macro.columns:
+            return cls(mean_scaled, fast, slow, known_macro(macro, panel.sessions))
+        known = {str(name): known_macro(rows, panel.sessions) for name, rows in macro.groupby("calendar", sort=True)}
+        return cls(mean_scaled, fast, slow, {}, {name: cls(mean_scaled, fast, slow, values) for name, values in known.items()})
 
 
 def known_macro(macro: pd.DataFrame | None, sessions: np.ndarray) -> dict[str, np.ndarray]:
-    """For each series the last value known at each session's close, float64 [T]; NaN where none or older than two weeks.
+    """For each series the last value known at each session's close, float64 [T]; NaN where there is none, or where it is
+    older than two weeks and than 1.6 times the longest of the three pauses before it (about seven weeks for a monthly one).
 
     ``macro``: series, session (the first at whose close the value was public), value; where several rows fall on one
     session the last in the frame counts.
@@ -83,8 +92,12 @@ def known_macro(macro: pd.DataFrame | None, sessions: np.ndarray) -> dict[str, n
     for series, rows in usable.groupby("series", sort=True):
         rows = rows.drop_duplicates("session", keep="last").sort_values("session", kind="stable")
         day = rows["session"].to_numpy().astype("datetime64[D]")
+        limit, pause = np.full(len(day), float(MACRO_MAX_AGE_DAYS)), MACRO_MAX_PAUSES * np.diff(day).astype(np.int64)
+        for before in range(1, 4):  # of three, since a revision can follow its value at once
+            limit[before:] = np.maximum(limit[before:], pause[: max(len(day) - before, 0)])
         latest = np.searchsorted(day, sessions, side="right") - 1
-        fresh = (latest >= 0) & ((sessions - day[np.maximum(latest, 0)]).astype(np.int64) <= MACRO_MAX_AGE_DAYS)
+        held = np.maximum(latest, 0)
+        fresh = (latest >= 0) & ((sessions - day[held]).astype(np.int64) <= limit[held])
         known[str(series)] = np.where(fresh, rows["value"].to_numpy(dtype=np.float64)[latest], np.nan)
     return known
 
@@ -169,4 +182,11 @@ class Block:
 
     def by_session(self, key: str, make: Callable[[Market], np.ndarray]) -> np.ndarray:
         """An array over the sessions, made once for all blocks under ``key``, at each row's session."""
-        return self.market.memo(key, make).take(self.at, mode="clip")
+        if not self.market.elsewhere:
+            return self.market.memo(key, make).take(self.at, mode="clip")
+        values = np.empty(len(self.at))
+        first = int(np.searchsorted(self.panel.starts, self.begin))
+        for symbol, a, b in zip(self.panel.symbols[first:], self.starts[:-1], self.starts[1:], strict=False):
+            market = self.market.elsewhere.get(calendar_of(symbol), self.market)
+            values[a:b] = market.memo(key, make).take(self.at[a:b], mode="clip")
+        return values

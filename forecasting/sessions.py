@@ -34,7 +34,12 @@ SUFFIXES = {
     "DE": "XETR", "F": "XFRA", "PA": "XPAR", "AS": "XAMS", "BR": "XBRU", "LS": "XLIS", "MC": "XMAD", "MI": "XMIL",
     "SW": "XSWX", "VI": "XWBO", "IR": "XDUB", "ST": "XSTO", "CO": "XCSE", "HE": "XHEL", "OL": "XOSL", "IC": "XICE",
     "WA": "XWAR", "PR": "XPRA", "BD": "XBUD", "IS": "XIST", "JO": "XJSE", "SR": "XSAU",
+    "RG": "XRIS", "VS": "XLIT", "TL": "XTAL", "ME": "XMOS", "PS": "XPHS", "KA": "XKAR",
+    "LM": "XLIM", "CL": "XBOG", "HM": "XHAM", "DU": "XDUS", "SG": "XSTU", "BE": "XFRA", "MU": "XFRA", "CN": "XTSE",
+    "XC": "XLON", "AQ": "XLON",
 }  # fmt: skip
+# Suffixes of exchanges whose calendar exchange_calendars does not have, or cannot make with the pandas of today (Tel Aviv).
+WITHOUT_CALENDAR = frozenset({"TA", "AT", "RO", "QA", "KW", "AE", "CA", "VN", "CM", "CR", "LX"})
 INDICES = {
     "^FTSE": "XLON", "^N225": "XTKS", "^HSI": "XHKG", "^KS11": "XKRX", "^GDAXI": "XETR", "^STOXX50E": "XETR", "^FCHI": "XPAR",
     "^AEX": "XAMS", "^BFX": "XBRU", "^IBEX": "XMAD", "^SSMI": "XSWX", "^OMX": "XSTO", "^GSPTSE": "XTSE", "^AXJO": "XASX",
@@ -59,6 +64,12 @@ def calendar_of(symbol: str) -> str:
         return CRYPTO
     _, point, suffix = symbol.rpartition(".")
     return SUFFIXES.get(suffix, DEFAULT_CALENDAR) if point else DEFAULT_CALENDAR
+
+
+def exchange_known(symbol: str) -> bool:
+    """Whether ``calendar_of`` is the symbol's own calendar, and not New York's for want of a better one."""
+    _, point, suffix = symbol.rpartition(".")
+    return not point or len(suffix) < 2 or suffix in SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -172,6 +183,16 @@ def closes_at(calendar: str, session: object) -> datetime:
     if not is_session(calendar, day):
         raise ValueError(f"{day} is not a session of {calendar}")
     return _calendar(calendar).close_of(day).astype(datetime).replace(tzinfo=UTC)
+
+
+def closes_of(calendar: str, sessions: np.ndarray) -> np.ndarray:
+    """The instants (datetime64[s], UTC) at which these sessions (datetime64[D]) end; those of a calendar's, not checked."""
+    known, days = _calendar(calendar), np.asarray(sessions, dtype="datetime64[D]")
+    at = np.minimum(np.searchsorted(known.days, days), len(known.days) - 1)
+    ends = known.closes[at]
+    for i in np.flatnonzero(known.days[at] != days):  # outside of what the calendar knows
+        ends[i] = known.close_of(days[i])
+    return ends
 
 
 def last_final_session(calendar: str, now: datetime, delay_minutes: int = FINAL_AFTER_MINUTES) -> date:

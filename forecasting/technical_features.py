@@ -240,13 +240,13 @@ def _signed_volume(b: Block) -> np.ndarray:
     return b.memo(("signed_volume",), lambda: technical.signed_volume(b.starts, b.close, b.volume))
 
 
-@register(inputs=("macro",), warm_up=0, group="macro", parameters="series")
+@register(inputs=("macro",), warm_up=0, group="macro", parameters="series", version=2)
 def macro(b: Block, series: str) -> np.ndarray:
-    """The latest value of the macro series known at the close, at most two weeks old."""
+    """The latest value of the macro series known at the close; none older than two weeks and than 1.6 of its last pauses."""
     return b.by_session(f"macro {series}", lambda market: market.macro_value(series))
 
 
-@register(inputs=("macro",), warm_up=0, memory=MACRO_CHANGE, group="macro", parameters="series")
+@register(inputs=("macro",), warm_up=0, memory=MACRO_CHANGE, group="macro", parameters="series", version=2)
 def macro_change(b: Block, series: str) -> np.ndarray:
     """Change over 20 sessions of the macro series as known at each close."""
 

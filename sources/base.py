@@ -39,6 +39,16 @@ def no_rejects() -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What asking a source costs: requests a symbol, the least seconds between two requests, and the most requests in any
+    24 hours (None: no limit is known)."""
+
+    requests_per_symbol: float = 0.0
+    seconds_between: float = 0.0
+    per_day: int | None = None
+
+
+@dataclass(frozen=True)
 class Fetched:
     """What a source answered for some symbols.
 
@@ -48,8 +58,8 @@ class Fetched:
     ``basis`` says whether bars are as traded or came already adjusted (then ``actions`` is empty).
     ``failures`` holds, for each symbol without an answer, why. ``notes`` are sentences for the person who asked.
     ``rejects``: REJECT_COLUMNS; what the source delivered and could not be read as written: ``row`` is the line of the
-    file (-1 where there is none), ``reason`` a stable code, ``row_json`` the row as delivered. A row whose session and
-    symbol are readable is in ``bars`` too, with NaN for what is not; the others are only here.
+    file (-1 where there is none), ``reason`` a stable code, ``row_json`` the row as delivered. Every delivered row is
+    either in ``bars`` or here, so that what came in can be accounted for.
     """
 
     bars: pd.DataFrame
@@ -62,7 +72,11 @@ class Fetched:
 
 
 class Source(Protocol):
-    """A source of daily prices. ``name`` is what settings, tables and messages call it."""
+    """A source of daily prices. ``name`` is what settings, tables and messages call it.
+
+    A source that asks over the network also has ``cost`` (a Cost) and ``meter`` (a sources.meter.Meter that counts its
+    requests and keeps them within the budget; the run puts one there that remembers earlier runs).
+    """
 
     name: str
 

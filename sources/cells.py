@@ -18,6 +18,20 @@ from forecasting.symbols import normalise_symbol
 from sources import spelling
 from sources.tables import RawTable
 
+# code: what is wrong with a delivered row that is no bar. Those that cleaning knows too are called the same there.
+REJECT_REASONS = {
+    "bad_symbol": "the symbol is missing, or not one that an exchange would write",
+    "bad_session": "the date is missing, or not a date",
+    "not_final": "a time of day stands in place of the date: the row is of a session that still runs",
+    "not_a_number": "a price, the volume or an action is text that is not a number",
+    "other_currency": "the price is in another currency than the rest of the symbol's",
+    "wrong_width": "the line has more or fewer cells than the header",
+    "repeated_header": "the line is the header again, inside the data",
+    "superseded": "a later file of the folder says otherwise about the same session",
+    "action_without_bar": "an action of a day for which there is no bar",
+}
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2})?(\s?[AaPp]\.?[Mm]\.?)?(\s[A-Z]{2,4})?")
+_SHARE_CLASS = re.compile(r"[A-Za-z0-9]{1,10}_[A-Za-z]{1,2}(\.[A-Za-z]{1,3})?")
 _PLAIN_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
@@ -31,6 +45,7 @@ class Columns:
     numbers: dict[str, np.ndarray]
     line: np.ndarray
     rejects: list[tuple[str | None, object, int, str, str, str]] = field(default_factory=list)
+    currency: dict[str, str] = field(default_factory=dict)  # of the symbols whose table says it
 
 
 def read_columns(
@@ -41,8 +56,10 @@ def read_columns(
     date_order: str,
     zone_of: Callable[[str], ZoneInfo],
 ) -> Columns:
-    """The rows of a raw table. Rows without a readable symbol or date become rejects; an unreadable number becomes NaN
-    and a reject with the row as delivered. Raises PricesFileError where the whole file is unclear.
+    """The rows of a raw table; those with a symbol, date or number that cannot be read become rejects, each as delivered.
+
+    A number that is not there (an empty cell, "null") is NaN and no reject. Raises PricesFileError where the whole file
+    is unclear.
     """
     names, codes, bad_symbols = _symbols(raw, found.get("symbol"), symbol)
     session, bad_days = _sessions(raw, found["session"], date_order, names, codes, zone_of)
@@ -52,18 +69,35 @@ def read_columns(
         rejects.append((None, session[i], *_reject(raw, i, "bad_symbol", message)))
     for i in np.flatnonzero((codes >= 0) & np.isnat(session)):
         cell = raw.columns[found["session"]][int(i)].as_py()
-        rejects.append((names[codes[i]], None, *_reject(raw, i, "bad_date", bad_days.get(cell, "the date is missing"))))
+        reason, message = "bad_session", bad_days.get(cell, "the date is missing")
+        if isinstance(cell, str) and _TIME_OF_DAY.fullmatch(cell.strip()):
+            reason, message = "not_final", f"{cell!r} is a time of day: the session was still running"
+        rejects.append((names[codes[i]], None, *_reject(raw, i, reason, message)))
     good = (codes >= 0) & ~np.isnat(session)
     numbers: dict[str, np.ndarray] = {}
+    unreadable: dict[int, list[str]] = {}
     for word in spelling.NUMBERS:
-        if word not in found:
-            continue
-        values, bad = _numbers(raw.columns[found[word]], decimal, word == "volume")
-        numbers[word] = values[good]
-        for i, message in bad.items():
-            if good[i]:
-                rejects.append((names[codes[i]], session[i], *_reject(raw, i, "bad_number", f"{found[word]}: {message}")))
-    return Columns(names, codes[good], session[good], numbers, raw.line[good], rejects)
+        if word in found:
+            numbers[word], bad = _numbers(raw.columns[found[word]], decimal, word == "volume")
+            for i, message in bad.items():
+                unreadable.setdefault(i, []).append(f"{found[word]}: {message}")
+    for i in sorted(unreadable):
+        if good[i]:
+            rejects.append((names[codes[i]], session[i], *_reject(raw, i, "not_a_number", "; ".join(unreadable[i]))))
+    good[list(unreadable)] = False
+    currency: dict[str, str] = {}
+    if "currency" in found:
+        currency, other = _currencies(raw.columns[found["currency"]], names, codes, good)
+        for i in np.flatnonzero(other):
+            message = f"in {raw.columns[found['currency']][int(i)].as_py()}, the others in {currency[names[codes[i]]]}"
+            rejects.append((names[codes[i]], session[i], *_reject(raw, i, "other_currency", message)))
+        good &= ~other
+    if not good.all():
+        codes, session, line = codes[good], session[good], raw.line[good]
+        numbers = {word: values[good] for word, values in numbers.items()}
+    else:
+        line = raw.line
+    return Columns(names, codes, session, numbers, line, rejects, currency)
 
 
 def _reject(raw: RawTable, i: int, reason: str, message: str) -> tuple[int, str, str, str]:
@@ -82,7 +116,7 @@ def _symbols(raw: RawTable, column: str | None, given: str | None) -> tuple[tupl
     place = []
     for text in encoded.dictionary.to_pylist():
         try:
-            place.append(names.setdefault(normalise_symbol(text), len(names)))
+            place.append(names.setdefault(normalise_symbol(_with_hyphen(text, raw)), len(names)))
         except SymbolError as error:
             bad[text] = str(error)
             place.append(-1)
@@ -90,15 +124,40 @@ def _symbols(raw: RawTable, column: str | None, given: str | None) -> tuple[tupl
     return tuple(names), np.append(np.array(place, dtype=np.int64), -1)[indices], bad
 
 
+def _with_hyphen(text: object, raw: RawTable) -> object:
+    """A share class as we write it: Quandl's files say BRK_A for BRK-A."""
+    if isinstance(text, str) and _SHARE_CLASS.fullmatch(text.strip()):
+        hyphen = text.strip().replace("_", "-")
+        raw.notes.append(f"{text.strip()} is read as {hyphen}")
+        return hyphen
+    return text
+
+
 def _from_file_name(raw: RawTable) -> str:
-    stem = raw.path.name.split(".csv")[0].removesuffix(".parquet").removesuffix(".pq").removesuffix(".txt").removesuffix(".tsv")
+    stem = re.sub(r"(\.(csv|txt|tsv|parquet|pq|xlsx))?(\.gz)?$", "", raw.name, flags=re.IGNORECASE)
     if re.fullmatch(r"[A-Z0-9^][A-Z0-9.^=&-]{0,19}", stem) and any(c.isalpha() or c == "." for c in stem):
         return stem
+    if m := re.fullmatch(r"([a-z0-9][a-z0-9_-]{0,9})\.us", stem):  # stooq's files, as they lie in Kaggle's datasets
+        return m[1].upper().replace("_", "-")
     raise PricesFileError(
-        str(raw.path),
+        raw.where,
         "it has no symbol column and its name is no symbol",
         'set the option symbol (for example symbol = "TSLA") or name the file TSLA.csv',
     )
+
+
+def _currencies(
+    cells: pa.Array, names: tuple[str, ...], codes: np.ndarray, good: np.ndarray
+) -> tuple[dict[str, str], np.ndarray]:
+    """(each symbol's most frequent currency as written, which good rows say another, bool [rows])."""
+    encoded = pc.utf8_trim_whitespace(cells.cast(pa.string()).fill_null("")).dictionary_encode()
+    words, said = encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)
+    count = np.zeros((len(names), len(words)), dtype=np.int64)
+    there = good & np.array([bool(w) for w in words], dtype=bool)[said]
+    np.add.at(count, (codes[there], said[there]), 1)
+    most = count.argmax(axis=1) if len(words) else np.zeros(len(names), dtype=np.int64)
+    known = {name: words[most[i]] for i, name in enumerate(names) if len(words) and count[i, most[i]]}
+    return known, there & (said != most[codes])
 
 
 def _sessions(
@@ -116,7 +175,7 @@ def _sessions(
         if shown is None:
             example = next(t for t in texts if spelling.written_order([t]) != "")
             raise PricesFileError(
-                str(raw.path), f"{example!r} may be day/month or month/day", 'set the option date_order to "mdy" or "dmy"'
+                raw.where, f"{example!r} may be day/month or month/day", 'set the option date_order to "mdy" or "dmy"'
             )
         order = shown or "mdy"
     days: list[object] = []
@@ -133,7 +192,7 @@ def _sessions(
             days.append(None)
     if texts and not any(days):
         raise PricesFileError(
-            str(raw.path), f"column {column!r} holds no dates ({texts[0]!r:.40})", "map the option columns to the one that does"
+            raw.where, f"column {column!r} holds no dates ({texts[0]!r:.40})", "map the option columns to the one that does"
         )
     table = np.array([*days, None], dtype="datetime64[D]")
     indices = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)

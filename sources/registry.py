@@ -12,18 +12,29 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import SettingError
-from sources.base import Source
+
+if TYPE_CHECKING:
+    from sources.base import Source
 
 # name -> module and class, imported only when asked for: yfinance alone takes a second
 _BUILT_IN = {
+    "alpha_vantage": ("sources.alpha_vantage", "AlphaVantageSource"),
     "bundled": ("sources.bundled", "BundledSource"),
+    "database": ("sources.database", "DatabaseSource"),
     "files": ("sources.files", "FilesSource"),
+    "http_csv": ("sources.http_csv", "HttpCsvSource"),
+    "kaggle": ("sources.kaggle", "KaggleSource"),
+    "nasdaq_data_link": ("sources.nasdaq_data_link", "NasdaqDataLinkSource"),
+    "scrape": ("sources.scrape", "ScrapeSource"),
+    "stooq": ("sources.stooq", "StooqSource"),
     "synthetic": ("sources.synthetic", "SyntheticSource"),
     "yahoo": ("sources.yahoo", "YahooSource"),
 }
+# what people call some of them; tables and messages say the name
+ALIASES = {"quandl": "nasdaq_data_link", "github": "http_csv", "csv": "files", "sql": "database"}
 _registered: dict[str, Callable[..., Source]] = {}
 
 
@@ -31,12 +42,17 @@ def source_names() -> tuple[str, ...]:
     return tuple(sorted(_BUILT_IN.keys() | _registered.keys()))
 
 
+def proper_name(name: str) -> str:
+    """The name under which a source is stored and shown: 'quandl' is nasdaq_data_link."""
+    return ALIASES.get(name, name)
+
+
 def register_source(name: str, factory: Callable[..., Source]) -> None:
     """Make ``factory`` (a class or function whose parameters are the options) known as ``name``.
 
     ValueError for a name that is taken by another factory; registering the same one again is fine.
     """
-    if name in _BUILT_IN or _registered.get(name, factory) is not factory:
+    if name in _BUILT_IN or name in ALIASES or _registered.get(name, factory) is not factory:
         raise ValueError(f"there is already a source called {name!r}")
     _registered[name] = factory
 
@@ -44,6 +60,7 @@ def register_source(name: str, factory: Callable[..., Source]) -> None:
 def make_source(name: str, options: Mapping[str, Any] | None = None) -> Source:
     """The source with its options; SettingError for an unknown name, an unknown option or one that is missing."""
     options = dict(options or {})
+    name = proper_name(name)
     if name in _registered:
         factory = _registered[name]
     elif name in _BUILT_IN:

@@ -26,6 +26,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "split": ("stocksplits", "stocksplit", "splits", "split", "splitratio", "splitcoefficient", "splitfactor",
               "8splitcoefficient"),
     "capital_gain": ("capitalgains",),
+    "currency": ("currency", "ccy"),
 }  # fmt: skip
 NEEDED = ("session", "open", "high", "low", "close")
 NUMBERS = ("open", "high", "low", "close", "adj_close", "volume", "dividend", "split", "capital_gain")

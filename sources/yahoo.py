@@ -17,7 +17,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,17 +25,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import RateLimited, SourceDown, SourceError, UnknownSymbol
+from forecasting.errors import Partial, SourceError, UnknownSymbol
 from forecasting.symbols import normalise_symbols
-from sources.base import ACTION_COLUMNS, BAR_COLUMNS, REJECT_COLUMNS, Fetched, in_span, missing_symbols, typed_frame
-from sources.unadjust import as_traded
+from sources.asking import WAITS, ask_each
+from sources.base import ACTION_COLUMNS, BAR_COLUMNS, REJECT_COLUMNS, Cost, Fetched, in_span, missing_symbols, typed_frame
+from sources.meter import Meter
+from sources.unadjust import PRICES, as_traded
 from sources.yahoo_errors import translate, without_bars
 from sources.yahoo_session import YahooSession
 
 _ONE_AT_A_TIME = threading.RLock()  # yfinance has one session, one crumb and one configuration per process
-_ENOUGH_FAILURES = 3  # symbols in a row without an answer: then Yahoo is down, not the symbol
 
-_RENAMED = {"Open": "open", "High": "high", "Low": "low", "Close": "close", "Volume": "volume"}
+_NULL = ("null_bar", "Yahoo names the session but gives no price")
+_ACTION_ALONE = ("action_without_bar", "Yahoo names an action of a day for which it gives no price; the action counts")
+_COLUMNS = (*BAR_COLUMNS, "adj_ratio")
+_RENAMED = {"Open": "open", "High": "high", "Low": "low", "Close": "close", "Volume": "volume",
+            "Adj Close": "adj_close"}  # fmt: skip
 
 
 class YahooSource:
@@ -43,10 +48,12 @@ class YahooSource:
 
     ``base_url``: send all requests there instead of to Yahoo (a stand-in server). ``timeout_seconds`` bounds each request.
     ``session_factory``: makes the curl_cffi session of each ``fetch``. ``cache_dir``: where yfinance may keep symbols' time
-    zones between runs, which halves the requests; by default a folder that vanishes with the process.
+    zones between runs, which halves the requests; by default a folder that vanishes with the process. ``per_day``,
+    ``seconds_between``: a limit of our own on requests; Yahoo publishes none. ``waits``: the pauses after a rate limit.
     """
 
     name = "yahoo"
+    cost = Cost(requests_per_symbol=2)  # the prices, and the first time the symbol's time zone
 
     def __init__(
         self,
@@ -54,7 +61,13 @@ class YahooSource:
         timeout_seconds: float = 10.0,
         session_factory: Callable[[], Any] | None = None,
         cache_dir: str | Path | None = None,
+        per_day: int | None = None,
+        seconds_between: float = 0.0,
+        waits: Sequence[float] = WAITS,
     ) -> None:
+        self.cost = Cost(2, seconds_between, per_day)
+        self.meter = Meter(self.cost)
+        self._waits = tuple(waits)
         self._session_factory = session_factory or (lambda: YahooSession(base_url, timeout_seconds))
         self._timeout = timeout_seconds
         self._cache_dir = cache_dir
@@ -66,34 +79,27 @@ class YahooSource:
         return "yahoo"
 
     def fetch(self, symbols: Sequence[str], start: date | None = None, end: date | None = None) -> Fetched:
-        """One answer per symbol, asked in the order given; a rate limit or a dead line ends the asking for all the rest.
+        """One answer per symbol, asked in the order given; a rate limit, a refusal or a dead line is one for all the rest.
 
         Everything until now is asked for, whatever ``end`` is, because only splits up to now allow to undo their
         adjustment. The last bar may be of a session that still runs: the caller compares with the calendar.
         """
         wanted = normalise_symbols(symbols)
-        answers: list[_Answer] = []
-        failures: dict[str, SourceError] = {}
-        down = 0
         with _ONE_AT_A_TIME, _yfinance(self._cache_dir) as yf:
             session = self._session_factory()
+            session.meter = self.meter
             yf.data.YfData(session=session)._crumb = None  # it belonged to the cookies of another session
             try:
-                for n, symbol in enumerate(wanted):
-                    try:
-                        answers.append(_ask(yf, session, symbol, start, self._timeout))
-                        down = 0
-                    except SourceError as error:
-                        failures[symbol] = error
-                        down = down + 1 if isinstance(error, SourceDown) else 0
-                        if isinstance(error, RateLimited) or down >= _ENOUGH_FAILURES or getattr(session, "dead", False):
-                            failures |= {
-                                rest: type(error)(self.name, rest, "not asked", _why(error)) for rest in wanted[n + 1 :]
-                            }
-                            break
+                answers, failures = ask_each(
+                    self.name,
+                    wanted,
+                    lambda symbol: _ask(yf, session, symbol, start, self._timeout),
+                    waits=self._waits,
+                    dead=lambda: getattr(session, "dead", False),
+                )
             finally:
                 session.close()
-        return _put_together(wanted, answers, failures, start, end)
+        return _put_together(wanted, list(answers.values()), failures, start, end)
 
 
 class _Answer:
@@ -101,29 +107,36 @@ class _Answer:
 
     def __init__(self, symbol: str, history: pd.DataFrame, currency: str | None) -> None:
         self.symbol, self.currency = symbol, currency
-        session = history.index.tz_localize(None).normalize().astype("datetime64[us]")
-        history = history.assign(session=session, symbol=symbol).rename(columns=_RENAMED).reset_index(drop=True)
-        cash = _cash(history)
-        splits = _events(history, history["Stock Splits"])
-        null = history[["open", "high", "low", "close"]].isna().all(axis=1)
-        self.null_sessions = [d.date() for d in history.loc[null & (cash == 0.0), "session"]]
-        bars, dividends = as_traded(history.loc[~null, list(BAR_COLUMNS)], _events(history, cash), splits)
-        self.bars = typed_frame(BAR_COLUMNS, bars)
-        self.actions = pd.concat([splits.assign(kind="split"), dividends.assign(kind="dividend")]).assign(symbol=symbol)
+        session = history.index.tz_localize(None).normalize().to_numpy().astype("datetime64[us]")
+        prices = {ours: history[theirs].to_numpy(dtype=np.float64, na_value=np.nan) for theirs, ours in _RENAMED.items()}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            prices["adj_ratio"] = np.where(prices["close"] > 0.0, prices.pop("adj_close") / prices["close"], np.nan)
+        cash, ratio = _cash(history), _told(history, "Stock Splits")
+        splits, dividends = _events(session, ratio), _events(session, cash)
+        null = np.isnan([prices[c] for c in PRICES]).all(axis=0)
+        action = (cash > 0.0) | (ratio > 0.0)
+        self.null_sessions = [(d.item().date(), bool(a)) for d, a in zip(session[null], action[null], strict=True)]
+        bars = pd.DataFrame({"session": session[~null]} | {c: v[~null] for c, v in prices.items()})
+        self.bars, dividends = as_traded(bars, dividends, splits)
+        kind = ["split"] * len(splits) + ["dividend"] * len(dividends)
+        days, values = (np.concatenate([splits[c].to_numpy(), dividends[c].to_numpy()]) for c in ("session", "value"))
+        self.actions = pd.DataFrame({"session": days, "kind": kind, "value": values})
 
 
-def _events(history: pd.DataFrame, value: pd.Series) -> pd.DataFrame:
-    there = value.fillna(0.0) > 0.0
-    return pd.DataFrame({"session": history.loc[there, "session"], "value": value[there].astype("float64")})
+def _events(session: np.ndarray, value: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({"session": session[value > 0.0], "value": value[value > 0.0]})
 
 
-def _cash(history: pd.DataFrame) -> pd.Series:
+def _told(history: pd.DataFrame, column: str) -> np.ndarray:
+    if column not in history:
+        return np.zeros(len(history))
+    return np.nan_to_num(history[column].to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _cash(history: pd.DataFrame) -> np.ndarray:
     """Dividends, and a fund's capital gains where the dividend is too small to contain them already."""
-    dividend = history["Dividends"].fillna(0.0)
-    if "Capital Gains" not in history:
-        return dividend
-    gain = history["Capital Gains"].fillna(0.0)
-    return dividend.where(dividend >= gain, dividend + gain)
+    dividend, gain = _told(history, "Dividends"), _told(history, "Capital Gains")
+    return np.where(dividend >= gain, dividend, dividend + gain)
 
 
 def _ask(yf: Any, session: Any, symbol: str, start: date | None, timeout: float) -> _Answer:
@@ -131,42 +144,52 @@ def _ask(yf: Any, session: Any, symbol: str, start: date | None, timeout: float)
         raise UnknownSymbol("yahoo", symbol, "that is an ISIN", "give the ticker")
     data = yf.data.YfData(session=session)
     data.cache_get.cache_clear()
-    getattr(session, "forget", lambda: None)()
+    getattr(session, "forget", lambda _: None)(symbol)
     with translate(symbol, session):
         ticker = yf.Ticker(symbol, session=session)
-        span = {"period": "max"} if start is None else {"start": start.isoformat()}
-        history = ticker.history(
-            interval="1d", auto_adjust=False, actions=True, repair=False, keepna=True, timeout=timeout, **span
-        )
+        how = {"interval": "1d", "auto_adjust": False, "actions": True, "repair": False, "keepna": True, "timeout": timeout}
+        try:
+            history = ticker.history(**({"period": "max"} if start is None else {"start": start.isoformat()}), **how)
+        except ValueError as error:  # yfinance stumbles where the first day has no midnight (Cairo, Santiago, Havana)
+            if start is None or "nonexistent time" not in str(error):
+                raise
+            history = ticker.history(start=(start - timedelta(days=7)).isoformat(), **how)
         currency = (ticker.history_metadata or {}).get("currency")
         if history.empty:
             raise without_bars(symbol, start, datetime.now(UTC).date())
         return _Answer(symbol, history, currency)
 
 
-def _why(error: SourceError) -> str:
-    return f"{error.symbol} before it: {error.detail}"
+def _inside(day: date, start: date | None, end: date | None) -> bool:
+    return (start is None or day >= start) and (end is None or day <= end)
 
 
 def _put_together(
     wanted: Sequence[str], answers: list[_Answer], failures: dict[str, SourceError], start: date | None, end: date | None
 ) -> Fetched:
     def joined(columns: Sequence[str], frames: list[pd.DataFrame]) -> pd.DataFrame:
-        frames = [f[in_span(f["session"].to_numpy(), start, end)] for f in frames if len(f)]
-        whole = typed_frame(columns, pd.concat(frames)[list(columns)]) if frames else typed_frame(columns)
+        if not any(len(f) for f in frames):
+            return typed_frame(columns)
+        symbol = np.repeat(np.array([a.symbol for a in answers], dtype=object), [len(f) for f in frames])
+        whole = pd.concat([f for f in frames if len(f)], ignore_index=True).assign(symbol=symbol)
+        whole = typed_frame(columns, whole[in_span(whole["session"].to_numpy(), start, end)])
         order = ["symbol", "session", "kind"] if "kind" in columns else ["symbol", "session"]
         return whole.sort_values(order, kind="stable", ignore_index=True)
 
-    bars = joined(BAR_COLUMNS, [a.bars for a in answers])
+    bars = joined(_COLUMNS, [a.bars for a in answers])
     actions = joined(ACTION_COLUMNS, [a.actions for a in answers])
     answered = [a.symbol for a in answers]
     failures = failures | missing_symbols("yahoo", answered, answered, tuple(bars["symbol"].unique()), start, end)
-    null = [(a.symbol, d) for a in answers for d in a.null_sessions if (not start or d >= start) and (not end or d <= end)]
-    message = "Yahoo names the session but gives no price"
-    rejects = [(s, np.datetime64(d, "us"), -1, "null_bar", message, json.dumps({"date": str(d)})) for s, d in null]
-    notes = [f"{symbol}: {message} for {day}" for symbol, day in null[:5]]
-    if len(null) > 5:
-        notes.append(f"the same for {len(null) - 5} more")
+    null = sorted((a.symbol, d, action) for a in answers for d, action in a.null_sessions if _inside(d, start, end))
+    for symbol in {symbol for symbol, _, _ in null} & failures.keys():
+        failures[symbol] = Partial("yahoo", symbol, "an answer without a single price", "try again later")
+    rejects = [
+        (symbol, np.datetime64(d, "us"), -1, *(_ACTION_ALONE if action else _NULL), json.dumps({"date": str(d)}))
+        for symbol, d, action in null
+    ]
+    notes = [f"{symbol}: {_NULL[1]} for {day}" for symbol, day, action in null if not action]
+    if len(notes) > 5:
+        notes[5:] = [f"the same for {len(notes) - 5} more"]
     return Fetched(
         bars,
         actions,

@@ -57,7 +57,10 @@ def translate(symbol: str, session: Any) -> Iterator[None]:
         raise
     except Exception as error:  # whatever it is, it came out of the foreign library
         kind, detail = _from_answer(session) or _from_exception(error, session)
-        raise kind("yahoo", symbol, detail, _NEXT.get(kind, "")) from error
+        meant = kind("yahoo", symbol, _printable(detail), _NEXT.get(kind, ""))
+        if isinstance(meant, RateLimited):
+            meant.retry_after = getattr(session, "retry_after", None)
+        raise meant from error
 
 
 def without_bars(symbol: str, start: date | None, today: date) -> SourceError:
@@ -75,6 +78,8 @@ def _from_answer(session: Any) -> tuple[type[SourceError], str] | None:
         return RateLimited, "answered 429: too many requests"
     if status in (401, 403, 407, 451, 999):
         return Blocked, f"refused with status {status}"
+    if 300 <= status < 400:
+        return Blocked, f"redirected elsewhere with status {status}: a consent page, proxy or portal in between"
     if status == 404:
         return UnknownSymbol, f"answered 404: {_reason(session) or 'no such symbol'}"
     if status >= 500:
@@ -112,6 +117,10 @@ def _from_exception(error: Exception, session: Any) -> tuple[type[SourceError], 
     if kind in (UnknownSymbol, RateLimited, Blocked):
         return kind, _reason(session) or _first_line(error)
     return kind, f"an answer that cannot be read ({type(error).__name__}: {_first_line(error)})"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:300])
 
 
 def _first_line(error: Exception) -> str:

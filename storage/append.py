@@ -6,7 +6,7 @@ index that could go wrong. Uniqueness rests on the checks here and on the tests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Appended:
-    """What became of a frame's rows: new keys, keys whose values are as stored, keys that got a revision."""
+    """What became of a frame's rows: new keys, keys whose values are as stored, keys that got a revision.
+
+    ``by``: the same for each value of one key column, (stored, unchanged, revised), where that was asked for.
+    """
 
     stored: int
     unchanged: int
     revised: int
+    by: dict[str, tuple[int, int, int]] = field(default_factory=dict, compare=False)
 
 
 def append_frame(
@@ -34,6 +38,7 @@ def append_frame(
     values: tuple[str, ...] | None,
     tolerance: float,
     run_id: str | None,
+    by: str | None = None,
 ) -> Appended:
     """See ``Tx.append``; runs inside the caller's transaction."""
     types = _columns(con, table)
@@ -53,9 +58,27 @@ def append_frame(
     if fresh or revised:
         first = ", 0 AS revision" if span is None and "revision" in types else ""
         con.execute(f"INSERT INTO store.{table} BY NAME SELECT *{first} FROM {source} ORDER BY {_list(key)}")
+    each = {} if by is None else _by(con, by, first_load=span is None)
     con.execute("DROP TABLE IF EXISTS temp.fated")  # after an error the rollback takes the temporary tables with it
     con.execute("DROP TABLE temp.incoming")
-    return Appended(fresh, given - fresh - revised, revised)
+    return Appended(fresh, given - fresh - revised, revised, each)
+
+
+def _by(con: duckdb.DuckDBPyConnection, column: str, first_load: bool) -> dict[str, tuple[int, int, int]]:
+    """(stored, unchanged, revised) for each value of ``column`` among the incoming rows."""
+    given = dict(con.execute(f'SELECT "{column}", count(*) FROM temp.incoming GROUP BY 1').fetchall())
+    if first_load:
+        return {value: (count, 0, 0) for value, count in given.items()}
+    fated = con.execute(
+        f"""SELECT "{column}", count(*) FILTER (WHERE fate = 'stored'), count(*) FILTER (WHERE fate = 'revised')
+        FROM temp.fated GROUP BY 1"""
+    ).fetchall()
+    changed = {value: (fresh, revised) for value, fresh, revised in fated}
+    each = {}
+    for value, count in given.items():
+        fresh, revised = changed.get(value, (0, 0))
+        each[value] = (fresh, count - fresh - revised, revised)
+    return each
 
 
 def _columns(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:

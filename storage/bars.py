@@ -1,4 +1,4 @@
-"""Bars, actions, macro values and symbols as they became known, and reading them back as known at any instant.
+"""Bars, actions and symbols as they became known, and reading them back as known at any instant.
 
 Rows are never changed. A value that differs from the stored one by more than REVISION_TOLERANCE (relative) is a revision:
 a further row of the same key with the next number and its own ``known_at``. ``as_of`` reads what was known then.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from forecasting.units import unit_of
 from storage.append import Appended, current
 from storage.database import Tx
 
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
 REVISION_TOLERANCE = 1e-6
 BAR_KEY = ("symbol", "session")
 ACTION_KEY = ("symbol", "session", "kind")
-MACRO_KEY = ("series", "session")
 
 
 def append_bars(tx: Tx, frame: pd.DataFrame, source: str, basis: str, known_at: datetime) -> Appended:
-    """Store bars (symbol, session, open, high, low, close, volume); ``basis`` is 'as_traded' or 'adjusted'."""
+    """Store bars (symbol, session, open, high, low, close, volume); ``basis`` is 'as_traded' or 'adjusted'.
+
+    What came of them is also told symbol by symbol (``Appended.by``).
+    """
     columns = ["symbol", "session", "open", "high", "low", "close", "volume"]
     rows = frame[columns].assign(source=source, basis=basis, known_at=known_at)
-    return tx.append("bars", rows, BAR_KEY, ("open", "high", "low", "close", "volume", "basis"), REVISION_TOLERANCE)
+    values = ("open", "high", "low", "close", "volume", "basis")
+    return tx.append("bars", rows, BAR_KEY, values, REVISION_TOLERANCE, by="symbol")
 
 
 def append_actions(tx: Tx, frame: pd.DataFrame, source: str, known_at: datetime) -> Appended:
@@ -39,17 +43,12 @@ def append_actions(tx: Tx, frame: pd.DataFrame, source: str, known_at: datetime)
     return tx.append("actions", rows, ACTION_KEY, ("value",), REVISION_TOLERANCE)
 
 
-def append_macro(tx: Tx, frame: pd.DataFrame, source: str, known_at: datetime) -> Appended:
-    """Store macro values (series, session, value); session is the first one at whose close the value was public."""
-    rows = frame[["series", "session", "value"]].assign(source=source, known_at=known_at)
-    return tx.append("macro", rows, MACRO_KEY, ("value",), REVISION_TOLERANCE)
-
-
 def append_symbols(tx: Tx, frame: pd.DataFrame, known_at: datetime) -> Appended:
-    """Store what is known of symbols (symbol, calendar, currency, basis, source)."""
+    """Store what is known of symbols (symbol, calendar, currency, basis, source); the unit follows from the currency."""
     columns = ["symbol", "calendar", "currency", "basis", "source"]
-    rows = frame[columns].assign(known_at=known_at)
-    return tx.append("symbols", rows, ("symbol",), ("calendar", "currency", "basis", "source"))
+    unit = [unit_of(c) if isinstance(c, str) else None for c in frame["currency"]]
+    rows = frame[columns].assign(unit=unit, known_at=known_at)
+    return tx.append("symbols", rows, ("symbol",), (*columns[1:], "unit"))
 
 
 def read_bars(
@@ -66,7 +65,7 @@ def read_bars(
     where, parameters = _where(symbols, until, since)
     columns = "symbol, session, open, high, low, close, volume, basis"
     return frame_of(
-        con, f"SELECT {columns} FROM ({current('bars', BAR_KEY, where, _known(as_of))}) ORDER BY symbol, session", parameters
+        con, f"SELECT {columns} FROM ({current('bars', BAR_KEY, where, known_by(as_of))}) ORDER BY symbol, session", parameters
     )
 
 
@@ -79,21 +78,12 @@ def read_actions(
 ) -> pd.DataFrame:
     """The actions (symbol, session, kind, value) as known at ``as_of``; retracted ones are left out."""
     where, parameters = _where(symbols, until, since)
-    rows = current("actions", ACTION_KEY, where, _known(as_of))
+    rows = current("actions", ACTION_KEY, where, known_by(as_of))
     return frame_of(
         con,
         f"SELECT symbol, session, kind, value FROM ({rows}) WHERE value IS NOT NULL ORDER BY symbol, session, kind",
         parameters,
     )
-
-
-def read_macro(
-    con: duckdb.DuckDBPyConnection, until: date | None = None, as_of: datetime | None = None, since: date | None = None
-) -> pd.DataFrame:
-    """Macro values (series, session, value) as known at ``as_of``, in (series, session) order."""
-    where, parameters = _where(None, until, since)
-    rows = current("macro", MACRO_KEY, where, _known(as_of))
-    return frame_of(con, f"SELECT series, session, value FROM ({rows}) ORDER BY series, session", parameters)
 
 
 def last_sessions(con: duckdb.DuckDBPyConnection, besides: str | None = None) -> dict[str, date]:
@@ -104,13 +94,49 @@ def last_sessions(con: duckdb.DuckDBPyConnection, besides: str | None = None) ->
     return dict(found.fetchall())
 
 
+def first_and_last_sessions(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """The first and the last stored session of each symbol: symbol, first, last (datetime64)."""
+    return frame_of(
+        con, "SELECT symbol, min(session) AS first, max(session) AS last FROM store.bars GROUP BY symbol ORDER BY symbol"
+    )
+
+
+def same_history(
+    con: duckdb.DuckDBPyConnection, old: Iterable[str], new: Iterable[str], run_id: str, least: int
+) -> list[tuple[str, str]]:
+    """(old, new) symbols with equal closes in at least ``least`` sessions and in nearly all that both have; of ``new`` only
+    those count that were first stored by this run."""
+    found = con.execute(
+        """WITH fresh AS (
+            SELECT symbol FROM store.bars WHERE symbol IN (SELECT unnest($new::VARCHAR[]))
+            GROUP BY symbol HAVING bool_and(run_id = $run)
+        ),
+        pair AS (
+            SELECT o.symbol AS old, n.symbol AS new, count(*) AS n, count(*) FILTER (WHERE o.close = n.close) AS same
+            FROM store.bars AS o JOIN store.bars AS n USING (session)
+            WHERE o.symbol IN (SELECT unnest($old::VARCHAR[])) AND n.symbol IN (FROM fresh) AND o.symbol <> n.symbol
+            GROUP BY ALL
+        )
+        SELECT old, new FROM pair WHERE same >= $least AND same >= 0.95 * n ORDER BY old, new""",
+        {"old": list(old), "new": list(new), "run": run_id, "least": least},
+    )
+    return found.fetchall()
+
+
+def sessions_from(con: duckdb.DuckDBPyConnection, symbols: Iterable[str], since: date) -> pd.DataFrame:
+    """Which source each current bar from ``since`` on came from: symbol, session, source."""
+    where, parameters = _where(symbols, None, since)
+    rows = current("bars", BAR_KEY, where)
+    return frame_of(con, f"SELECT symbol, session, source FROM ({rows}) ORDER BY symbol, session", parameters)
+
+
 def known_symbols(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """What is known of each symbol now: symbol, calendar, currency, basis, source."""
+    """What is known of each symbol now: symbol, calendar, currency, unit, basis, source."""
     rows = current("symbols", ("symbol",))
-    return frame_of(con, f"SELECT symbol, calendar, currency, basis, source FROM ({rows}) ORDER BY symbol")
+    return frame_of(con, f"SELECT symbol, calendar, currency, unit, basis, source FROM ({rows}) ORDER BY symbol")
 
 
-def frame_of(con: duckdb.DuckDBPyConnection, sql: str, parameters: dict | None = None) -> pd.DataFrame:
+def frame_of(con: duckdb.DuckDBPyConnection, sql: str, parameters: dict | list | None = None) -> pd.DataFrame:
     """The answer as a DataFrame; DATE columns as datetime64[us], absent numbers as NaN."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # duckdb 2.0 uses a call that pandas 3.1 announces to change
@@ -131,7 +157,8 @@ def _where(symbols: Iterable[str] | None, until: date | None, since: date | None
     return " AND ".join(conditions), parameters
 
 
-def _known(as_of: datetime | None) -> str:
+def known_by(as_of: datetime | None) -> str:
+    """A condition on ``known_at``; None means now. ValueError for an instant without a time zone."""
     if as_of is None:
         return "true"
     if as_of.tzinfo is None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import duckdb
+
 from storage.database import Database
 from storage.home import Home
-from storage.views import VIEWS, all_views
+from storage.views import VIEWS, View, all_views
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "data-model.md"
 
@@ -32,9 +34,10 @@ _TABLES = """
 ## Tables
 
 The tables behind the views are in the schema `store`. Rows are only ever added, except in `lease`, `publication`,
-`attempts` and `stage_times`, which log operations and are no part of the content digest. Columns of type TIMESTAMP WITH TIME
-ZONE are wall clock and are left out of the digest as well. `revision` counts the values that one key had in the order they
-became known: the highest is current, and `as_of` reads take the highest that was known at the instant asked for.
+`attempts`, `stage_times` and `requests`, which log operations and are no part of the content digest. Columns of type
+TIMESTAMP WITH TIME ZONE are wall clock and are left out of the digest as well. `revision` counts the values that one key
+had in the order they became known: the highest is current, and `as_of` reads take the highest that was known at the instant
+asked for.
 """
 
 
@@ -47,11 +50,15 @@ def document() -> str:
             FROM duckdb_columns() WHERE NOT internal AND database_name = current_database()
             ORDER BY schema_name, table_name, column_index"""
         ).fetchall()
+        columns += [
+            ("main", view.name, *column, False) for view in all_views() if view.parameters for column in _answer(con, view)
+        ]
     views = {view.name: view for view in all_views()}
     for name in sorted(views):
         view = views[name]
         parts.append(
-            f"\n### `{name}`\n\n{view.about[0].upper()}{view.about[1:]}\n\n| column | type | meaning |\n| --- | --- | --- |\n"
+            f"\n### `{view.title}`\n\n{view.about[0].upper()}{view.about[1:]}\n\n"
+            "| column | type | meaning |\n| --- | --- | --- |\n"
         )
         parts += [
             f"| `{column}` | {kind} | {view.columns[column]} |\n"
@@ -68,6 +75,12 @@ def document() -> str:
         ]
         parts.append(f"\n- **{name}**: {', '.join(of_table)}\n")
     return "".join(parts)
+
+
+def _answer(con: duckdb.DuckDBPyConnection, view: View) -> list[tuple[str, str]]:
+    """(column, type) of what a table macro of instants answers."""
+    given = ", ".join("TIMESTAMPTZ 'infinity'" for _ in view.parameters)
+    return [(name, kind) for name, kind, *_ in con.execute(f"DESCRIBE FROM {view.name}({given})").fetchall()]
 
 
 def main() -> None:

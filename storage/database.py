@@ -35,8 +35,8 @@ _OPEN: dict[Path, int] = {}  # connections of this process, for `held_closed`
 _CHANGED = threading.Condition()
 _WRITER: dict[Path, int] = {}  # the thread that is inside a write, to refuse a nested one instead of waiting for ever
 
-# Written in place by storage/runs.py; no content, so a write without a step may touch them and nothing else.
-OPERATION_LOGS = frozenset({"attempts", "stage_times"})
+# Written in place by storage/runs.py and requests.py; no content, so a write without a step may touch them and nothing else.
+OPERATION_LOGS = frozenset({"attempts", "stage_times", "requests"})
 
 
 class Tx:
@@ -53,16 +53,18 @@ class Tx:
         key: tuple[str, ...],
         values: tuple[str, ...] | None = None,
         tolerance: float = 0.0,
+        by: str | None = None,
     ) -> Appended:
         """Add the rows of ``frame`` whose ``key`` is new to ``store.table``, sorted by key.
 
         With ``values``, a row whose current stored values differ (floats: by more than ``tolerance``, relative) becomes a
-        new row with the next ``revision``. Without, the first row of a key stays for ever. Raises StorageError for a key
+        new row with the next ``revision``. Without, the first row of a key stays for ever. ``by`` names a column for whose
+        values the counts are wanted one by one. Raises StorageError for a key
         twice in ``frame`` or a missing key, before anything is written.
         """
         if self.step is None and table not in OPERATION_LOGS:
             raise StorageError(f"rows of {table} belong to a step of a run; give `writing` a step")
-        appended = append_frame(self.con, table, frame, key, values, tolerance, self.run_id)
+        appended = append_frame(self.con, table, frame, key, values, tolerance, self.run_id, by)
         self.receipt(table, appended.stored, appended.revised)
         return appended
 

@@ -3,7 +3,7 @@
 DuckDB's own checksum misses exchanged words and some zeroed stretches, and a torn log loses commits silently. So each
 publish writes what the tables held, and ``verify`` reads everything again.
 
-A table is digested in chunks, one a month of its sessions or origins (one a day, where a day brings thousands of rows):
+A table is digested in chunks, one a month of its sessions, origins or abouts (one a day, where a day brings thousands of rows):
 SHA-256 over the sorted SHA-256 of its rows, each row written as ``column=value`` without empty columns and without
 wall-clock columns (TIMESTAMPTZ). So the digest depends on the content alone: not on row order, on when a run ran or how
 often, nor on a column that a later schema adds empty. A second mark of each chunk (rows' MD5, clocks included, joined by
@@ -25,7 +25,7 @@ from storage.home import Home, write_durably
 
 FORMAT = 1
 # How a run went, not what it left: different after a kill and a rerun, so no content.
-NOT_CONTENT = frozenset({"lease", "attempts", "stage_times", "migrations", "meta", "publication"})
+NOT_CONTENT = frozenset({"lease", "attempts", "stage_times", "requests", "migrations", "meta", "publication"})
 _BY_DAY = frozenset({"features", "forecasts", "scores"})  # each run adds one origin: a publish need not read its month again
 _BATCH_ROWS = 250_000  # rows whose hashes one query gathers in memory, about 100 MB; a larger month is streamed
 
@@ -120,7 +120,7 @@ def _streamed(con: duckdb.DuckDBPyConnection, sql: str) -> str:
 
 def _chunk_of(table: str, types: dict[str, str]) -> str:
     """SQL of the number of a row's chunk."""
-    date_column = next((c for c in ("session", "origin") if types.get(c) == "DATE"), None)
+    date_column = next((c for c in ("session", "origin", "about") if types.get(c) == "DATE"), None)
     if date_column is None:
         return "0"
     month = f"year({date_column}) * 100 + month({date_column})"

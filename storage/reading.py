@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,6 +118,24 @@ def quarantine_summary(con: duckdb.DuckDBPyConnection) -> Rows:
 
 def freshness(con: duckdb.DuckDBPyConnection) -> Rows:
     return ask(con, "FROM freshness ORDER BY sessions_behind DESC, symbol")
+
+
+def requests_by_source(con: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, dict[str, Any]]:
+    """For each source that was ever asked: requests_24h, last_success_at, last_failure_at, last_failure. A database of before
+    the log was kept has none."""
+    if not ask(con, "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'store' AND table_name = 'requests'").rows:
+        return {}
+    found = ask(
+        con,
+        """SELECT source,
+            coalesce(sum(requests) FILTER (WHERE asked_at > $now - INTERVAL 24 HOUR), 0)::BIGINT AS requests_24h,
+            max(asked_at) FILTER (WHERE answered > 0) AS last_success_at,
+            max(asked_at) FILTER (WHERE failed > 0) AS last_failure_at,
+            arg_max(detail, asked_at) FILTER (WHERE failed > 0) AS last_failure
+        FROM store.requests GROUP BY source ORDER BY source""",
+        {"now": now},
+    )
+    return {row[0]: dict(zip(found.columns[1:], row[1:], strict=True)) for row in found.rows}
 
 
 def runs(con: duckdb.DuckDBPyConnection, limit: int = 10) -> Rows:

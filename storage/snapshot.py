@@ -10,13 +10,15 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
-from forecasting.errors import DatabaseCorrupt, StorageError
+from forecasting.errors import DatabaseCorrupt, DatabaseLocked, StorageError
 from storage.connection import config, open_database, refuse_unless_database, translate
 from storage.database import Database
 from storage.home import Home, fsync_folder
@@ -135,3 +137,22 @@ def open_snapshot(home: Home, memory_mb: int = 512, threads: int | None = None) 
         con.close()
         raise translate(error, home.snapshot, _AGAIN) from error
     return con
+
+
+@contextmanager
+def open_newest(home: Home, lock_wait: float = 0.3) -> Iterator[duckdb.DuckDBPyConnection | None]:
+    """For operators: the writer's own file, read-only, where nobody has it open, else the snapshot; None where there is
+    neither. What a failed run logged is in the first and never in the second."""
+    con = None
+    if home.database.exists():
+        try:
+            con = open_database(home.database, read_only=True, lock_wait=lock_wait)
+        except DatabaseLocked:
+            con = None
+    if con is None and home.snapshot.exists():
+        con = open_snapshot(home)
+    try:
+        yield con
+    finally:
+        if con is not None:
+            con.close()

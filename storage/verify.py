@@ -1,16 +1,24 @@
-"""``verify``: read everything again and compare it with the manifest. Changes nothing."""
+"""``verify``: read everything again and compare it with the manifest. Changes nothing.
+
+The database is read in a child process: some damage makes DuckDB crash instead of saying so, and that is an answer too.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+import subprocess
+import sys
+from dataclasses import astuple, dataclass
+from pathlib import Path
 
 import duckdb
 
-from forecasting.errors import DatabaseCorrupt, NextcloseError
+from forecasting.errors import DatabaseCorrupt, DatabaseLocked, NextcloseError
 from storage.connection import open_database
 from storage.home import Home
 from storage.manifest import TableDigest, digest_table, read_manifest, tables_of
+from storage.migrate import schema_number
 from storage.registry import model_problem
 
 
@@ -35,10 +43,42 @@ def verify(home: Home, lock_wait: float = 10.0) -> list[Finding]:
         manifest = read_manifest(home)
     except DatabaseCorrupt as error:
         return [Finding("manifest", home.manifest.name, str(error)), *_models(home, lock_wait)]
-    return [*_database(home, tables_of(manifest), lock_wait), *_snapshot(home, manifest["snapshot"]), *_models(home, lock_wait)]
+    found = _database_apart(home, lock_wait)
+    models = [finding for finding in found if finding.kind == "model"]
+    return [*(f for f in found if f.kind != "model"), *_snapshot(home, manifest["snapshot"]), *models]
 
 
-def _database(home: Home, expected: dict[str, TableDigest], lock_wait: float) -> list[Finding]:
+def _database_apart(home: Home, lock_wait: float) -> list[Finding]:
+    """What the child process found, or that it crashed over the file."""
+    child = subprocess.run(
+        [sys.executable, "-m", "storage.verify", str(home.path), str(lock_wait)],
+        capture_output=True,
+        cwd=Path(__file__).parent.parent,
+        check=False,
+    )
+    try:
+        answer = json.loads(child.stdout)
+    except ValueError:
+        text = "reading it makes the database engine crash: the file is damaged; restore it from a copy"
+        return [Finding("database", home.database.name, text)]
+    if "locked" in answer:
+        raise DatabaseLocked(answer["locked"])
+    return [Finding(*finding) for finding in answer["findings"]]
+
+
+def _child(path: str, lock_wait: str) -> None:
+    """Print the findings about the database as one line of JSON."""
+    home = Home(path)
+    manifest = read_manifest(home)
+    try:
+        found = _database(home, tables_of(manifest), manifest["schema"], float(lock_wait)) + _models(home, float(lock_wait))
+        answer = {"findings": [astuple(finding) for finding in found]}
+    except DatabaseLocked as error:
+        answer = {"locked": str(error)}
+    print(json.dumps(answer))
+
+
+def _database(home: Home, expected: dict[str, TableDigest], schema: int, lock_wait: float) -> list[Finding]:
     findings = []
     if not home.database.exists():
         return [Finding("database", home.database.name, "the file is missing; restore it from a copy")]
@@ -47,6 +87,10 @@ def _database(home: Home, expected: dict[str, TableDigest], lock_wait: float) ->
         for name, table in sorted(expected.items()):
             try:
                 con = con or open_database(home.database, read_only=not _has_log(home), lock_wait=lock_wait)
+                if _moved(con, name, schema):
+                    what = f"its rows went into other tables with a newer nextclose (schema {schema_number(con)})"
+                    findings.append(Finding("unpublished", name, f"{what}; run `nextclose run` to publish it again"))
+                    continue
                 findings += _compared(name, table, digest_table(con, name))
             except DatabaseCorrupt as error:
                 return [*findings, Finding("database", name, str(error))]
@@ -60,6 +104,12 @@ def _database(home: Home, expected: dict[str, TableDigest], lock_wait: float) ->
         if con is not None:
             con.close()
     return findings
+
+
+def _moved(con: duckdb.DuckDBPyConnection, table: str, schema: int) -> bool:
+    """Whether a table of the manifest is gone because a migration since then took it away."""
+    there = con.execute("SELECT 1 FROM duckdb_tables() WHERE schema_name = 'store' AND table_name = ?", [table]).fetchone()
+    return there is None and schema_number(con) > schema
 
 
 def _has_log(home: Home) -> bool:
@@ -117,3 +167,7 @@ def _date_of(chunk: int) -> str:
     """A chunk's number as people write it: 202104 is 2021-04, 20210409 is 2021-04-09, 0 is nothing."""
     text = str(chunk)
     return "" if chunk == 0 else "-".join(part for part in (text[:4], text[4:6], text[6:]) if part)
+
+
+if __name__ == "__main__":
+    _child(*sys.argv[1:])

@@ -1,5 +1,7 @@
 """The public views: one file a view in storage/views, with each column explained in the file's head.
 
+A file whose head names a parameter, ``prices_as_of(as_of)``, is a table macro: the same, as it was known at an instant.
+
 The head of a view file is a comment:
 
     -- view_name: what one row is.
@@ -18,7 +20,10 @@ from pathlib import Path
 
 VIEWS = Path(__file__).parent / "views"
 # A view may read one that comes before it; the rest are alphabetical.
-ORDER = ("prices", "prices_adjusted", "forecasts")
+ORDER = (
+    "prices_as_of", "actions_as_of", "universe_as_of", "macro_as_of", "prices_adjusted_as_of",
+    "prices", "prices_adjusted", "forecasts",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,12 @@ class View:
     about: str
     columns: dict[str, str]
     sql: str
+    parameters: tuple[str, ...] = ()  # of a table macro
+
+    @property
+    def title(self) -> str:
+        """The name as it is called."""
+        return f"{self.name}({', '.join(self.parameters)})" if self.parameters else self.name
 
 
 @cache
@@ -53,15 +64,22 @@ def _parsed(name: str, text: str) -> View:
         else:
             about += " " + content.strip()
     about = about.strip()
-    if not about.startswith(f"{name}: "):
+    named = re.fullmatch(rf"{name}(?:\((\w+(?:, \w+)*)\))?: (.+)", about)
+    if not named:
         raise ValueError(f"{name}.sql must begin with `-- {name}: what one row is`")
-    return View(name, about.removeprefix(f"{name}: "), columns, "\n".join(body).strip().rstrip(";"))
+    parameters = tuple(named[1].split(", ")) if named[1] else ()
+    return View(name, named[2], columns, "\n".join(body).strip().rstrip(";"), parameters)
 
 
 def view_statements() -> list[str]:
     """The SQL that creates all views and explains their columns inside the database."""
     statements = []
     for view in all_views():
+        if view.parameters:
+            given = ", ".join(view.parameters)
+            statements.append(f"CREATE OR REPLACE MACRO main.{view.name}({given}) AS TABLE\n{view.sql}")
+            statements.append(f"COMMENT ON MACRO TABLE main.{view.name} IS {_quoted(view.about)}")
+            continue
         statements.append(f"CREATE OR REPLACE VIEW main.{view.name} AS\n{view.sql}")
         statements.append(f"COMMENT ON VIEW main.{view.name} IS {_quoted(view.about)}")
         statements += [f'COMMENT ON COLUMN main.{view.name}."{c}" IS {_quoted(text)}' for c, text in view.columns.items()]

@@ -51,9 +51,10 @@ def load_prices(bench: Bench, until: date) -> Receipt:
     """Read, check and arrange the prices up to ``until``; rows set aside are counted, not kept."""
 
     from forecasting.cleaning import clean_bars
+    from forecasting.macro import as_known_at, with_publication
     from forecasting.panel import Panel
     from forecasting.sessions import calendar_of, sessions_between
-    from sources.macro_files import known_session, read_macro
+    from sources.macro_files import MacroFilesSource
     from sources.registry import make_source
 
     source = make_source("files", {"path": bench.prices})
@@ -70,8 +71,8 @@ def load_prices(bench: Bench, until: date) -> Receipt:
     cleaned = clean_bars(fetched.bars, sessions, until, fetched.actions)
     bench.panel = Panel.from_frames(cleaned.bars, fetched.actions, sessions)
     if bench.macro_path:
-        macro = known_session(read_macro(bench.macro_path), bench.panel.sessions)
-        bench.macro = macro[macro["session"] <= str(until)]
+        values = with_publication(MacroFilesSource(bench.macro_path).fetch().values)
+        bench.macro = as_known_at(values, sorted(known), first, last)
     aside = f", {len(cleaned.quarantine):,} rows set aside" if len(cleaned.quarantine) else ""
     return Receipt(bench.panel.rows, text=f"{bench.panel.rows:,} bars of {len(bench.panel.symbols)} symbols{aside}")
 

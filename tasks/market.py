@@ -28,12 +28,20 @@ def market_of(run: Run) -> Panel:
 
 
 def macro_of(run: Run) -> pd.DataFrame | None:
-    """Macro values public by the close of the run's origin, or None where none are stored."""
-    if "macro" not in run.memo:
-        from storage.bars import read_macro
+    """Macro values public by the close of the run's origin (series, session, value), or None where none are stored.
 
+    Where the stored symbols are of several exchanges a column ``calendar`` says at whose closes the values were public: New
+    York's VIX of a day is not known in Tokyo before the next.
+    """
+    if "macro" not in run.memo:
+        from forecasting.sessions import DEFAULT_CALENDAR, calendar_of
+        from storage.macro import read_macro
+
+        calendars = sorted({calendar_of(symbol) for symbol in market_of(run).symbols}) or [DEFAULT_CALENDAR]
         with run.db.reading() as con:
-            frame = read_macro(con, until=run.origin)
+            frame = read_macro(
+                con, run.origin, calendars=calendars, final_after_minutes=run.settings.source.final_after_minutes
+            )
         run.memo["macro"] = frame if len(frame) else None
     return run.memo["macro"]
 
@@ -48,9 +56,21 @@ def data_digest(panel: Panel, macro: pd.DataFrame | None, symbols: Iterable[str]
     for column in (panel.open, panel.high, panel.low, panel.close, panel.volume, panel.split, panel.dividend):
         digest.update(np.ascontiguousarray(column).data)
     if macro is not None:
+        macro = _of_calendars(macro, panel.symbols)
         known = macro[macro["session"].to_numpy().astype("datetime64[D]") <= np.datetime64(str(until)[:10], "D")]
         digest.update(known.to_csv(index=False).encode())
     return digest.hexdigest()
+
+
+def _of_calendars(macro: pd.DataFrame, symbols: tuple[str, ...]) -> pd.DataFrame:
+    """What the exchanges of ``symbols`` could see, written as if there were no others where it is one."""
+    from forecasting.sessions import calendar_of
+
+    if "calendar" not in macro.columns:
+        return macro
+    names = {calendar_of(symbol) for symbol in symbols}
+    own = macro[macro["calendar"].isin(names)]
+    return own.drop(columns="calendar") if len(names) == 1 else own
 
 
 def _read(run: Run) -> Panel:

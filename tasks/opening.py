@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,22 +9,24 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from forecasting.errors import InputError, NextcloseError, NoSession, SettingError
 from sources.base import Source
-from sources.registry import make_source
 from storage.database import Database
 from storage.home import Home
 from storage.lease import hold_lease
 from storage.runs import finish_attempt, run_done, start_attempt
 from tasks.clock import now_utc
 from tasks.failing import raise_together
+from tasks.macro import macro_identity
+from tasks.metering import put_meters
+from tasks.ranking import ranked_sources
 from tasks.run import Run, short_digest
 from tasks.settings import Settings
 
 WAITING_MOST = 9  # how often one day may be run again because symbols failed for a reason that can pass
+CHUNK_ROWS = 500_000  # rows of a bounded source that one step takes
 MAY_PASS = "may pass: "  # how the stored reason of such a run begins
 
 
@@ -58,21 +59,23 @@ def open_run(asked: Asked, home: Home, settings: Settings, now: datetime) -> Ite
     where it stood and one that was completed is recognised. Raises AlreadyRunning when somebody else writes.
     """
     home.ensure_writable()
-    source_name = asked.source or settings.source.name
-    source = _source(asked, settings, source_name) if asked.needs_source else None
+    ranked = ranked_sources(settings, asked.source, asked.source_options) if asked.needs_source else None
+    source = ranked.first if ranked else None
     db = Database(home, memory_mb=settings.storage.memory_mb)
     symbols = _symbols(asked, settings, source, db)
-    final = _final(symbols, settings, now)
-    origin = _origin(asked, source, db, symbols, final)
-    identity = "stored" if source is None else source.identity() + _macro_identity(settings)
+    finals = _finals(symbols, settings, now)
+    final = min(finals.values())
+    origin, rows = _origin(asked, source, db, symbols, final)
+    identity = "stored" if ranked is None else ranked.identity() + macro_identity(settings)
     base = (asked.flow, str(origin), sorted(symbols), identity, settings.digest, asked.replay, asked.force_retrain, asked.extra)
     with hold_lease(home, db, f"{asked.flow} of {origin}") as lease:
         run_id, already, last = _run_id(db, base, asked.every_time)
         run = Run(
             flow=asked.flow, run_id=run_id, home=home, settings=settings, db=db, lease=lease, now=now, final=final,
-            origin=origin, symbols=symbols, source=source, source_name=source_name if source else "", replay=asked.replay,
-            force_retrain=asked.force_retrain, already=already, last=last,
+            finals=finals, origin=origin, symbols=symbols, ranked=ranked, replay=asked.replay,
+            force_retrain=asked.force_retrain, already=already, last=last, chunk_size=_chunk_size(settings, len(symbols), rows),
         )  # fmt: skip
+        put_meters(run)
         if already is not None:
             yield run
         else:
@@ -103,26 +106,11 @@ def _close(run: Run, attempt: str, status: str, reason: str | None) -> None:
             raise
 
 
-def _macro_identity(settings: Settings) -> str:
-    """What the macro series come from; the same text means the same values."""
-    if settings.macro.path is None:
-        return ""
-    try:
-        return " macro:" + hashlib.sha256(Path(settings.macro.path).expanduser().read_bytes()).hexdigest()
-    except OSError as error:
-        raise SettingError("macro.path", settings.macro.path, f"a file that can be read ({error.strerror})") from error
-
-
 def code_version() -> str:
     try:
         return version("nextclose")
     except PackageNotFoundError:
         return "unknown"
-
-
-def _source(asked: Asked, settings: Settings, name: str) -> Source:
-    options = dict(settings.source.options) if name == settings.source.name else {}
-    return make_source(name, options | dict(asked.source_options))
 
 
 def _symbols(asked: Asked, settings: Settings, source: Source | None, db: Database) -> tuple[str, ...]:
@@ -144,15 +132,22 @@ def _symbols(asked: Asked, settings: Settings, source: Source | None, db: Databa
     return stored
 
 
-def _final(symbols: tuple[str, ...], settings: Settings, now: datetime) -> date:
-    """The last session that is over and settled on every exchange concerned."""
+def _finals(symbols: tuple[str, ...], settings: Settings, now: datetime) -> dict[str, date]:
+    """For each calendar concerned its last session that is over and settled."""
     from forecasting.sessions import calendar_of, last_final_session
 
     calendars = sorted({calendar_of(symbol) for symbol in symbols})
-    return min(last_final_session(calendar, now, settings.source.final_after_minutes) for calendar in calendars)
+    return {calendar: last_final_session(calendar, now, settings.source.final_after_minutes) for calendar in calendars}
 
 
-def _origin(asked: Asked, source: Source | None, db: Database, symbols: tuple[str, ...], final: date) -> date:
+def _chunk_size(settings: Settings, symbols: int, rows: int) -> int:
+    """Symbols a step: the setting where answers take time, and more where rows are few and at hand already."""
+    return max(settings.source.chunk, min(symbols, CHUNK_ROWS * symbols // rows)) if rows else settings.source.chunk
+
+
+def _origin(asked: Asked, source: Source | None, db: Database, symbols: tuple[str, ...], final: date) -> tuple[date, int]:
+    """The session whose close is the last one known, and how many rows a bounded source holds up to it (else 0)."""
+    rows = 0
     if asked.origin is not None and asked.origin > final:
         raise SettingError("origin", str(asked.origin), f"a session that is over, at the latest {final}")
     limit = min(asked.origin or final, final)
@@ -166,6 +161,7 @@ def _origin(asked: Asked, source: Source | None, db: Database, symbols: tuple[st
         held = [limit]
     else:
         answer = source.fetch(list(symbols), None, limit)
+        rows = len(answer.bars)
         held = [answer.bars["session"].max().date()] if len(answer.bars) else []
         if not held:
             raise_together(answer.failures)
@@ -174,8 +170,8 @@ def _origin(asked: Asked, source: Source | None, db: Database, symbols: tuple[st
             source.name if source else "the database", None, f"no session up to {limit} for {', '.join(symbols[:5])}"
         )
     if asked.origin is not None:
-        return _session_at(asked.origin, symbols)
-    return min(max(held), limit)
+        return _session_at(asked.origin, symbols), rows
+    return min(max(held), limit), rows
 
 
 def _session_at(wanted: date, symbols: tuple[str, ...]) -> date:

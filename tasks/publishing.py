@@ -7,7 +7,7 @@ from tasks.engine import step
 from tasks.ingest import landed_digest
 from tasks.opening import MAY_PASS, code_version
 from tasks.policies import DATABASE
-from tasks.run import PASSING_KINDS, Receipt, Refusal, Run
+from tasks.run import INACTIVE, PASSING_KINDS, Receipt, Refusal, Run
 
 
 @step(DATABASE)
@@ -22,7 +22,7 @@ def complete(run: Run) -> Receipt:
         runs.record_run(
             tx,
             runs.Run(
-                run_id=run.run_id, flow=run.flow, origin=run.origin, status="degraded" if run.refusals else "completed",
+                run_id=run.run_id, flow=run.flow, origin=run.origin, status=_status(run),
                 reason=_reason(run), source=run.source_name, symbols=",".join(run.symbols), settings_digest=run.settings.digest,
                 code_version=code_version(), data_digest=landed_digest(run), mode=_mode(run),
                 started_at=run.now, finished_at=now_utc(),
@@ -49,6 +49,11 @@ def publish(run: Run) -> Receipt:
     published = publish_snapshot(run.db, run.home, run.run_id, run.now)
     run.memo["digest"] = published.digest
     return Receipt(sum(published.rows.values()), text=f"{sum(published.rows.values()):,} rows, {published.size / 1e6:.1f} MB")
+
+
+def _status(run: Run) -> str:
+    """'degraded' where a symbol was left out that should have come."""
+    return "degraded" if any(refusal.reason != INACTIVE for refusal in run.refusals.values()) else "completed"
 
 
 def _recall_refusals(run: Run) -> None:

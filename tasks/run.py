@@ -17,14 +17,18 @@ from tasks.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sources.base import Source
     from storage.database import Database
     from storage.home import Home
     from storage.lease import Lease
+    from tasks.ranking import Ranked
 
 
 #: Reasons that can be gone when a live source is asked again later; a symbol is stale until its bar of the day comes in.
-PASSING_KINDS = frozenset({"stale_symbol", *(kind.kind for kind in SourceError.__subclasses__() if kind.retry)})
+PASSING_KINDS = frozenset({"stale_symbol", "budget_spent", *(kind.kind for kind in SourceError.__subclasses__() if kind.retry)})
+
+
+#: The reason why a symbol that no longer trades is left out: nothing went wrong, the run is as good as it can be.
+INACTIVE = "inactive"
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,9 @@ class Run:
     final: date
     origin: date
     symbols: tuple[str, ...]
-    source: Source | None = None
-    source_name: str = ""
+    ranked: Ranked | None = None  # where prices come from; None for a flow that works on what is stored
+    finals: dict[str, date] = field(default_factory=dict)  # by calendar; ``final`` is the earliest of them
+    chunk_size: int = 50
     replay: int = 0
     force_retrain: bool = False
     already: dict[str, Any] | None = None  # the stored row of this run, where it was completed before
@@ -79,18 +84,22 @@ class Run:
 
     @property
     def live(self) -> bool:
-        """Whether the source can know more when it is asked again."""
-        return self.source is not None and self.source.symbols() is None
+        """Whether a source can know more when it is asked again."""
+        return self.ranked is not None and any(source.symbols() is None for source in self.ranked.sources.values())
+
+    @property
+    def source_name(self) -> str:
+        """The sources in the order in which they are asked; empty for a flow that asks none."""
+        return "" if self.ranked is None else ",".join(self.ranked.order)
 
     def spent(self, step: str, cost: Measured) -> None:
         """Remember what a step cost; stored as an operations log when the run ends."""
         self.costs.append((step, round(cost.seconds, 3), round(cost.peak_mb, 1)))
 
     def chunks(self) -> Iterator[tuple[str, ...]]:
-        """The symbols in groups of ``source.chunk``: one step each."""
-        size = self.settings.source.chunk
-        for begin in range(0, len(self.symbols), size):
-            yield self.symbols[begin : begin + size]
+        """The symbols in groups of ``chunk_size``: one step each."""
+        for begin in range(0, len(self.symbols), self.chunk_size):
+            yield self.symbols[begin : begin + self.chunk_size]
 
     def done(self, step: str) -> bool:
         """Whether this run committed ``step`` before, perhaps in an attempt that was killed since."""

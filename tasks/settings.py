@@ -3,6 +3,10 @@
     [universe]
     symbols = ["AAPL", "MSFT", "TSLA"]
 
+    [source]
+    name = "yahoo"
+    then = ["stooq"]
+
     [retraining]
     after_sessions = 60
 
@@ -15,7 +19,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import tomllib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,31 +33,32 @@ from pydantic import (
     ValidationError,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 
 from forecasting.errors import SettingError, SymbolError
 from forecasting.gate import GateThresholds
 from forecasting.lstm import LstmSpec
+from forecasting.quality_thresholds import QualityThresholds
 from forecasting.symbols import normalise_symbols
-from sources.registry import source_names
+from sources.macro import macro_source_names
+from sources.registry import ALIASES, proper_name, source_names
+from tasks.settings_values import listed, nearest, read_values
 
-PREFIX = "NEXTCLOSE_"
-#: Names that start like a setting and are none; each is read in the one place that needs it.
-NOT_SETTINGS = frozenset({"HOME", "DEBUG", "FAULT", "PYTHON", "THREADS", "SHARED_DATA"})
 MOST_SYMBOLS = 5000
 DEFAULT_SYMBOLS = ("AAPL", "AMZN", "GOOG", "META", "MSFT", "NVDA", "TSLA")
 
 
-def _listed(value: object) -> object:
-    """'TSLA,AAPL' from the environment is a list."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
 def _known_source(value: str) -> str:
+    value = proper_name(value)
     if value not in source_names():
-        close = difflib.get_close_matches(value, source_names(), n=1)
+        close = difflib.get_close_matches(value, (*source_names(), *ALIASES), n=1)
         raise ValueError(f"one of {', '.join(source_names())}" + (f"; did you mean {close[0]!r}?" if close else ""))
     return value
+
+
+def _symbol_keys(value: dict[str, Any]) -> dict[str, Any]:
+    return dict(zip(normalise_symbols(list(value)), value.values(), strict=True)) if value else value
 
 
 #: The name of a registered source; a form shows the built-in ones to choose from.
@@ -65,8 +70,11 @@ class _Section(BaseModel):
 
 
 class Universe(_Section):
-    symbols: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    symbols: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         DEFAULT_SYMBOLS, min_length=1, max_length=MOST_SYMBOLS, description="forecast every day when a run names none"
+    )
+    inactive_after: int = Field(
+        20, ge=5, le=250, description="a symbol silent for this many sessions of its exchange no longer trades"
     )
 
     @field_validator("symbols")
@@ -81,13 +89,64 @@ class Universe(_Section):
 class SourceSettings(_Section):
     name: SourceName = Field("yahoo", description="where prices come from")
     options: dict[str, Any] = Field(default_factory=dict, description="handed to the source; for files: path, columns, basis")
+    then: Annotated[tuple[SourceName, ...], BeforeValidator(listed)] = Field(
+        (), max_length=5, description="asked in this order for a symbol that the one before has no answer for"
+    )
+    check: bool = Field(True, description="whether the next source in the order checks what the first said")
+    per_symbol: Annotated[dict[str, tuple[SourceName, ...]], AfterValidator(_symbol_keys)] = Field(
+        default_factory=dict, description="symbols with an order of their own"
+    )
     chunk: int = Field(50, ge=1, le=1000, description="symbols fetched and stored in one step")
     trailing_sessions: int = Field(10, ge=1, le=250, description="sessions asked for again each day, to see revisions")
     final_after_minutes: int = Field(30, ge=0, le=24 * 60, description="a bar counts from this long after its session's close")
 
 
+def _known_macro_source(value: str) -> str:
+    if value not in macro_source_names():
+        close = difflib.get_close_matches(value, macro_source_names(), n=1)
+        raise ValueError(f"one of {', '.join(macro_source_names())}" + (f"; did you mean {close[0]!r}?" if close else ""))
+    return value
+
+
+def _series_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Z0-9_]{1,60}", value.upper()):
+        raise ValueError("the name of a series, such as VIX or DGS10")
+    return value.upper()
+
+
+#: The name of a source of macro series, and of a series.
+MacroSourceName = Annotated[
+    str, AfterValidator(_known_macro_source), WithJsonSchema({"type": "string", "enum": list(macro_source_names())})
+]
+Series = Annotated[str, AfterValidator(_series_name)]
+
+
 class Macro(_Section):
-    path: str | None = Field(None, description="CSV or Parquet of macro series known at each session's close, such as the VIX")
+    path: str | None = Field(None, description="CSV or Parquet of macro series, such as the VIX, or a folder of them")
+    source: Annotated[tuple[MacroSourceName, ...], BeforeValidator(listed)] = Field(
+        (), max_length=3, description="where macro series come from: files, cboe, fred; asked in this order"
+    )
+    series: Annotated[tuple[Series, ...], BeforeValidator(listed)] = Field(
+        (), max_length=100, description="the series wanted; empty: all that the files hold"
+    )
+    options: dict[MacroSourceName, dict[str, Any]] = Field(
+        default_factory=dict, description="options of each source of macro series by its name"
+    )
+    lag_sessions: dict[Series, Annotated[int, Field(ge=0, le=500)]] = Field(
+        default_factory=dict, description="sessions after its day at whose close a series without release dates is public"
+    )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names in the order in which they are asked; a path alone means files."""
+        return self.source if self.path is None or "files" in self.source else ("files", *self.source)
+
+    @model_validator(mode="after")
+    def _says_what_is_wanted(self) -> Macro:
+        asked = [name for name in self.source if name != "files"]
+        if asked and not self.series:
+            raise ValueError(f'series for {asked[0]}, for example series = ["{"VIX" if asked[0] == "cboe" else "DGS10"}"]')
+        return self
 
 
 class Evaluation(_Section):
@@ -114,9 +173,11 @@ class Settings(_Section):
 
     universe: Universe = Universe()
     source: SourceSettings = SourceSettings()
+    sources: dict[SourceName, dict[str, Any]] = Field(default_factory=dict, description="options of each source by its name")
     macro: Macro = Macro()
     lstm: LstmSpec = LstmSpec()
     evaluation: Evaluation = Evaluation()
+    quality: QualityThresholds = QualityThresholds()
     gate: GateThresholds = GateThresholds()
     retraining: Retraining = Retraining()
     catching: Catching = Catching()
@@ -139,18 +200,7 @@ def read_settings(file: Path, environment: Mapping[str, str]) -> Settings:
 
     Raises SettingError that names the setting, what was found and what is expected; for an unknown one, the nearest name.
     """
-    values: dict[str, Any] = {}
-    if file.exists():
-        try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingError(str(file), "not readable", f'TOML such as [universe] symbols = ["TSLA"]; {error}') from error
-        except OSError as error:
-            raise SettingError(str(file), "not readable", f"a file that may be read; {error.strerror}") from error
-    for name, text in sorted(environment.items()):
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in NOT_SETTINGS:
-            _put(values, name, text)
-    return settings_of(values)
+    return settings_of(read_values(file, environment))
 
 
 def settings_of(values: Mapping[str, Any]) -> Settings:
@@ -161,28 +211,6 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
         raise _translated(error) from error
 
 
-def _put(values: dict[str, Any], name: str, text: str) -> None:
-    *sections, key = name.removeprefix(PREFIX).lower().split("__")
-    if len(sections) == 0:
-        raise SettingError(name, text, f"a name such as {PREFIX}UNIVERSE__SYMBOLS" + _nearest(key, list(Settings.model_fields)))
-    place = values
-    for section in sections:
-        place = place.setdefault(section, {})
-        if not isinstance(place, dict):
-            raise SettingError(name, text, f"a value of [{sections[0]}], which is not a section in the settings file")
-    place[key] = _parsed(text)
-
-
-def _parsed(text: str) -> object:
-    """A list or table in JSON; anything else stays the text that it is, for pydantic to read as what the setting wants."""
-    if not text.lstrip().startswith(("[", "{")):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def _translated(error: ValidationError) -> SettingError:
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"]]
@@ -190,7 +218,7 @@ def _translated(error: ValidationError) -> SettingError:
     if first["type"] == "extra_forbidden":
         known = _fields_at(place[:-1])
         where = f"one of the settings of [{'.'.join(place[:-1])}]" if len(place) > 1 else "one of the sections"
-        return SettingError(name, "unknown", where + _nearest(place[-1], known))
+        return SettingError(name, "unknown", where + nearest(place[-1], known))
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if message else message
     return SettingError(name or "settings", _short(first.get("input")), message.removeprefix("input should be "))
@@ -203,11 +231,6 @@ def _fields_at(place: list[str]) -> list[str]:
         if not hasattr(model, "model_fields"):
             return []
     return list(model.model_fields)
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else (f" ({', '.join(known)})" if known else "")
 
 
 def _short(value: object) -> object:

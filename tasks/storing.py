@@ -1,4 +1,4 @@
-"""Storing what came: landing file → clean bars and actions, with a reason for every row and symbol set aside."""
+"""Storing what came: landing files → clean bars and actions, with a reason for every row and symbol set aside."""
 
 from __future__ import annotations
 
@@ -11,111 +11,127 @@ from tasks.policies import DATABASE
 from tasks.run import Receipt, Refusal, Run, refusal_of, refusal_rows, short_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
     import pandas as pd
 
-    from forecasting.cleaning import Warned
+    from forecasting.quality import Finding
+    from storage.append import Appended
     from storage.database import Tx
+    from tasks.delivery import Delivery
+    from tasks.ingest import Landed
 
 _SHOWN = 3  # remarks of one kind that a chunk of symbols gets
+_RESTATED_ROWS = 30  # revised bars from which on it is no late correction of the last days
 
 
 @step(DATABASE)
 def store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
-    """Clean what arrived for ``symbols`` and store bars, actions and what was set aside, in one transaction."""
+    """Clean what arrived for ``symbols``, compare it with what a second source says, and store bars, actions and what was set
+    aside, with an account of every row, in one transaction."""
     with run.db.kept_open():
         return _store_prices(run, symbols)
 
 
 def _store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
-    import pandas as pd
-
-    from forecasting.schemas import Bars, fit_actions
-    from storage.bars import append_actions, append_bars, append_symbols
-    from storage.landing import load_landing
     from storage.quarantine import append_quarantine
 
     arrived = arrivals(run, symbols)
     for symbol, error in sorted(arrived.failures.items()):
         run.refuse(refusal_of(symbol, error))
-    asked_before = _refuse_other_basis(run, arrived)
+    known = _refuse_mixtures(run, arrived)
     if len(run.refusals) == len(run.symbols):
         raise InputError(next(iter(run.refusals.values())).message)
-    name = f"store_prices/{short_digest(symbols, arrived.bars, arrived.actions, arrived.rejects, sorted(arrived.failures))}"
+    landed = [(part.source, part.bars, part.actions, part.rejects) for part in (*arrived.landed, *arrived.checks)]
+    name = f"store_prices/{short_digest(symbols, landed, sorted(arrived.failures))}"
     if run.done(name):
         return Receipt(text="stored before")
-    held = sorted(arrived.answered - set(run.refusals))
-    bars, actions, rejects = (
-        pd.concat([load_landing(run.home, digest) for digest in digests], ignore_index=True) if digests else None
-        for digests in (arrived.bars, arrived.actions, arrived.rejects)
-    )
-    if bars is not None:
-        day = bars["session"]
-        later = (day > pd.Timestamp(run.origin)) & (day <= pd.Timestamp(run.final))  # a day past the origin, but over
-        bars, actions = bars[bars["symbol"].isin(held) & ~later], actions[actions["session"] <= pd.Timestamp(run.origin)]
-    clean, aside = _clean(run, bars, actions, rejects) if bars is not None else (None, None)
-    if clean is not None:
-        Bars.validate(clean)  # the door to the store; what cleaning let through must hold
+    cleaned = [_cleaned(run, arrived, landed) for landed in arrived.landed]
     with run.db.writing(run.lease, run.run_id, name) as tx:
-        stored = None
-        if clean is not None:
-            append_symbols(tx, _symbol_rows(run, arrived, held), run.now)
-            stored = append_bars(tx, clean, run.source_name, arrived.basis, run.now)
-            kept, wrong = fit_actions(actions[actions["symbol"].isin(held)])
-            append_actions(tx, _with_retractions(tx, kept, clean, asked_before), run.source_name, run.now)
-            for rows in (aside, _wrong_action_rows(wrong)):
-                if len(rows):
-                    append_quarantine(tx, rows, run.source_name, run.now)
+        stored = [_store_delivery(run, tx, arrived, *parts, known) for parts in cleaned]
         refused = [r for r in run.refusals.values() if r.symbol in symbols]
         if refused:
             append_quarantine(tx, refusal_rows(refused, run.origin), run.source_name, run.now)
-    if stored is None:
+    if not stored:
         return Receipt(text="no prices")
-    set_aside = f", {len(aside):,} rows set aside" if len(aside) else ""
-    revised = f", {stored.revised:,} revised" if stored.revised else ""
-    return Receipt(stored.stored, text=f"{stored.stored:,} new bars{revised}{set_aside}")
+    fresh, revised, aside = (sum(part[i] for part in stored) for i in range(3))
+    said = [f"{fresh:,} new bars"]
+    said += [f"{count:,} {what}" for count, what in ((revised, "revised"), (aside, "rows set aside")) if count]
+    return Receipt(fresh, text=", ".join(said))
 
 
-@step(DATABASE)
-def store_macro(run: Run) -> Receipt:
-    """Store the macro series of the settings, each value at the first session at whose close it was public."""
-    import numpy as np
+def _cleaned(run: Run, arrived: Arrived, landed: Landed) -> tuple[Delivery, pd.DataFrame]:
+    """The delivery, compared, and the disagreements."""
+    from forecasting.schemas import Bars
+    from tasks.delivery import delivered
+    from tasks.quorum import compared
 
-    from forecasting.sessions import DEFAULT_CALENDAR, sessions_between
-    from sources.macro_files import known_session, read_macro
-    from storage.bars import append_macro
-
-    path = run.settings.macro.path
-    if path is None:
-        return Receipt(text="none in the settings")
-    values = read_macro(path)
-    first = values["session"].min().date() if len(values) else run.origin
-    sessions = sessions_between(DEFAULT_CALENDAR, min(first, run.origin), run.origin)
-    known = known_session(values, np.asarray(sessions))
-    name = f"store_macro/{short_digest(known.to_csv(index=False))}"
-    if run.done(name):
-        return Receipt(text="stored before")
-    with run.db.writing(run.lease, run.run_id, name) as tx:
-        stored = append_macro(tx, known, "files", run.now)
-    return Receipt(stored.stored, text=f"{stored.stored:,} values")
+    delivery, disagreements = compared(run, arrived, delivered(run, arrived, landed))
+    Bars.validate(delivery.bars)  # the door to the store; what cleaning let through must hold
+    _remark(run, delivery.findings)
+    return delivery, disagreements
 
 
-def _clean(
-    run: Run, bars: pd.DataFrame, actions: pd.DataFrame, rejects: pd.DataFrame | None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The bars fit to be stored, and what was set aside, with the rejects of the source among it."""
+def _store_delivery(
+    run: Run, tx: Tx, arrived: Arrived, delivery: Delivery, disagreements: pd.DataFrame, known: pd.DataFrame
+) -> tuple[int, int, int]:
+    """Write one delivery; returns how many bars are new, how many revised and how many rows were set aside."""
+    from forecasting.schemas import fit_actions
+    from storage.bars import append_actions, append_bars, append_symbols
+    from storage.quality import append_disagreements, append_findings, append_quality
+    from storage.quarantine import append_quarantine
+
+    source = delivery.source
+    append_symbols(tx, _symbol_rows(run, arrived, delivery, known), run.now)
+    stored = append_bars(tx, delivery.bars, source, delivery.basis, run.now)
+    kept, wrong = fit_actions(delivery.actions)
+    asked_before = set(known.loc[known["source"] == source, "symbol"])
+    append_actions(tx, _with_retractions(tx, kept, delivery.bars, asked_before), source, run.now)
+    for rows in (delivery.aside, _wrong_action_rows(wrong)):
+        if len(rows):
+            append_quarantine(tx, rows, source, run.now)
+    append_quality(tx, _accounts(delivery, stored), run.origin, run.now)
+    findings = delivery.findings + _restated(run, stored)
+    if findings:
+        append_findings(tx, _finding_rows(source, findings), run.origin, run.now)
+    if len(disagreements):
+        append_disagreements(tx, disagreements, run.now)
+    return stored.stored, stored.revised, len(delivery.aside)
+
+
+def _accounts(delivery: Delivery, stored: Appended) -> pd.DataFrame:
+    """What became of the rows of each symbol."""
     import pandas as pd
 
-    from forecasting.cleaning import clean_bars
+    each = pd.DataFrame.from_dict(stored.by, orient="index", columns=["stored", "unchanged", "revised"])
+    table = delivery.counts.join(each).fillna(0).astype("int64")
+    return table.assign(source=delivery.source, symbol=table.index).reset_index(drop=True)
 
-    cleaned = clean_bars(bars, _sessions_of(bars), run.final, actions, _closes_before(run, bars))
-    _remark(run, cleaned.warnings)
-    if rejects is None or rejects.empty:
-        return cleaned.bars, cleaned.quarantine
-    unread = rejects.assign(severity="quarantine", symbol=rejects["symbol"].fillna(""))[list(cleaned.quarantine.columns)]
-    return cleaned.bars, pd.concat([part for part in (cleaned.quarantine, unread) if len(part)], ignore_index=True)
+
+def _restated(run: Run, stored: Appended) -> tuple[Finding, ...]:
+    """Symbols most of whose stored history came back with other values: a split, or another way of adjusting."""
+    from forecasting.quality import Finding
+
+    found = []
+    for symbol, (_, unchanged, revised) in sorted(stored.by.items()):
+        if revised >= _RESTATED_ROWS and revised > unchanged:
+            said = f"{revised:,} of {revised + unchanged:,} stored bars came with other values, as after a split; both are kept"
+            found.append(Finding("restated", "warn", symbol, (), said, revised))
+    for finding in found[:_SHOWN]:
+        run.note(str(finding))
+    if len(found) > _SHOWN:
+        run.note(f"and {len(found) - _SHOWN} more symbols like {found[_SHOWN - 1].symbol} (restated)")
+    return tuple(found)
+
+
+def _finding_rows(source: str, findings: tuple[Finding, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for f in findings:
+        first, last = min(f.sessions, default=None), max(f.sessions, default=None)
+        rows.append((source, f.symbol, f.rule, f.severity, f.rows, first, last, f.message))
+    columns = ["source", "symbol", "rule", "severity", "rows", "first_session", "last_session", "message"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype({"first_session": "datetime64[us]", "last_session": "datetime64[us]"})
 
 
 def _wrong_action_rows(wrong: pd.DataFrame) -> pd.DataFrame:
@@ -125,50 +141,22 @@ def _wrong_action_rows(wrong: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(row_json=[row.to_json(date_format="iso") for _, row in wrong.iterrows()])
 
 
-def _remark(run: Run, warnings: Sequence[Warned]) -> None:
+def _remark(run: Run, findings: tuple[Finding, ...]) -> None:
     """Tell what is odd about rows that were kept: what is new since the last run, and of many the first."""
     from storage.bars import last_sessions
 
     with run.db.reading() as con:
-        known = last_sessions(con)
-    fresh = [w for w in warnings if w.symbol not in known or w.session.date() > known[w.symbol]]
-    by_reason: dict[str, list[Warned]] = {}
-    for warned in fresh:
-        by_reason.setdefault(warned.reason, []).append(warned)
-    for odd in by_reason.values():
-        for warned in odd[:_SHOWN]:
-            run.note(str(warned))
-        if len(odd) > _SHOWN:
-            run.note(f"and {len(odd) - _SHOWN} more symbols like {odd[_SHOWN - 1].symbol} ({odd[0].reason})")
-
-
-def _sessions_of(bars: pd.DataFrame) -> dict[str, np.ndarray]:
-    """For each symbol the sessions of its exchange over the span of all bars."""
-    from forecasting.sessions import calendar_of, sessions_between
-
-    dated = bars["session"].dropna()
-    if dated.empty:
-        return {}
-    first, last = dated.min().date(), dated.max().date()
-    calendar = {symbol: calendar_of(symbol) for symbol in bars["symbol"].unique()}
-    sessions = {name: sessions_between(name, first, last) for name in sorted(set(calendar.values()))}
-    return {symbol: sessions[name] for symbol, name in calendar.items()}
-
-
-def _closes_before(run: Run, bars: pd.DataFrame) -> dict[str, float]:
-    """Each symbol's stored close before the first of its bars, where there is one in the month before."""
-    import pandas as pd
-
-    from storage.bars import read_bars
-
-    first = bars.groupby("symbol")["session"].min().dropna()
-    if first.empty:
-        return {}
-    since = (first.min() - pd.Timedelta(days=31)).date()
-    with run.db.reading() as con:
-        stored = read_bars(con, symbols=list(first.index), since=since, until=first.max().date())
-    before = stored[stored["session"] < stored["symbol"].map(first)]
-    return before.groupby("symbol")["close"].last().to_dict()
+        known = last_sessions(con, besides=run.run_id)
+    odd = [f for f in findings if f.severity == "warn" and f.sessions]
+    by_rule: dict[str, list[Finding]] = {}
+    for finding in odd:
+        if finding.symbol not in known or finding.sessions[0] > known[finding.symbol]:
+            by_rule.setdefault(finding.rule, []).append(finding)
+    for alike in by_rule.values():
+        for finding in alike[:_SHOWN]:
+            run.note(str(finding))
+        if len(alike) > _SHOWN:
+            run.note(f"and {len(alike) - _SHOWN} more symbols like {alike[_SHOWN - 1].symbol} ({alike[0].rule})")
 
 
 def _with_retractions(tx: Tx, actions: pd.DataFrame, bars: pd.DataFrame, asked_before: set[str]) -> pd.DataFrame:
@@ -186,7 +174,8 @@ def _with_retractions(tx: Tx, actions: pd.DataFrame, bars: pd.DataFrame, asked_b
     span = bars.groupby("symbol")["session"].agg(["min", "max"])
     stored = read_actions(tx.con, symbols=list(span.index))
     inside = stored.join(span, on="symbol")
-    inside = stored[(inside["session"] >= inside["min"]) & (inside["session"] <= inside["max"])]
+    # The first bar has none before it that could show an action of its day.
+    inside = stored[(inside["session"] > inside["min"]) & (inside["session"] <= inside["max"])]
     key = ["symbol", "session", "kind"]
     gone = inside.merge(actions[key], on=key, how="left", indicator=True).query("_merge == 'left_only'")
     if gone.empty:
@@ -194,31 +183,44 @@ def _with_retractions(tx: Tx, actions: pd.DataFrame, bars: pd.DataFrame, asked_b
     return pd.concat([actions, gone[key].assign(value=float("nan"))], ignore_index=True)
 
 
-def _symbol_rows(run: Run, arrived: Arrived, symbols: list[str]) -> pd.DataFrame:
+def _symbol_rows(run: Run, arrived: Arrived, delivery: Delivery, known: pd.DataFrame) -> pd.DataFrame:
+    """What is known of the symbols that this source is the first in the order of, or that nobody else has spoken of."""
     import pandas as pd
 
     from forecasting.sessions import calendar_of
 
+    spoken, ranked = set(known["symbol"]), run.ranked
+    symbols = [s for s in sorted(set(delivery.bars["symbol"])) if s not in spoken or ranked.order_of(s)[0] == delivery.source]
     return pd.DataFrame({
         "symbol": symbols, "calendar": [calendar_of(s) for s in symbols],
-        "currency": [arrived.currency.get(s) for s in symbols], "basis": arrived.basis, "source": run.source_name,
+        "currency": [arrived.currency.get(s) for s in symbols], "basis": delivery.basis, "source": delivery.source,
     })  # fmt: skip
 
 
-def _refuse_other_basis(run: Run, arrived: Arrived) -> set[str]:
-    """Adjusted and as-traded prices of one symbol do not mix: appended to each other they make jumps that never were.
+def _refuse_mixtures(run: Run, arrived: Arrived) -> pd.DataFrame:
+    """Refuse symbols whose prices do not go with what is stored of them: adjusted with as traded, or pence with pounds.
+    Appended to each other they make jumps that never were.
 
-    Returns the symbols that came from the same source before.
+    Returns what is known of the symbols.
     """
     from storage.bars import known_symbols
 
     with run.db.reading() as con:
         known = known_symbols(con)
-    other = known[known["symbol"].isin(arrived.answered) & (known["basis"] != arrived.basis)]
-    for symbol, basis, source in zip(other["symbol"], other["basis"], other["source"], strict=True):
-        error = InputError(
-            f"{symbol} is stored as {basis.replace('_', ' ')} prices from {source}, {run.source_name} gives them "
-            f"{arrived.basis.replace('_', ' ')}; keep them apart with a --home DIR of its own"
-        )
-        run.refuse(Refusal(symbol, "other_basis", str(error)))
-    return set(known.loc[known["source"] == run.source_name, "symbol"])
+    basis = {symbol: landed.basis for landed in arrived.landed for symbol in landed.symbols}
+    for row in known[known["symbol"].isin(list(basis))].itertuples():
+        now, source = basis[row.symbol], arrived.answered[row.symbol]
+        if row.basis != now:
+            error = InputError(
+                f"{row.symbol} is stored as {row.basis.replace('_', ' ')} prices from {row.source}, {source} gives them "
+                f"{now.replace('_', ' ')}; keep them apart with a --home DIR of its own"
+            )
+            run.refuse(Refusal(row.symbol, "other_basis", str(error)))
+        currency = arrived.currency.get(row.symbol)
+        if currency and isinstance(row.currency, str) and currency != row.currency:
+            error = InputError(
+                f"{row.symbol} is stored in {row.currency} from {row.source}, {source} gives {currency}; "
+                "keep them apart with a --home DIR of its own"
+            )
+            run.refuse(Refusal(row.symbol, "other_currency", str(error)))
+    return known

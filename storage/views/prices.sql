@@ -10,9 +10,4 @@
 --   source: where the bar came from
 --   revision: how often the bar was corrected since it first became known (0: never)
 --   known_at: UTC instant at which these values became known
-WITH superseded AS (
-    SELECT symbol, session, revision - 1 AS revision FROM store.bars WHERE revision > 0
-)
-SELECT symbol, session, open, high, low, close, volume, basis, source, revision, known_at
-FROM store.bars
-ANTI JOIN superseded USING (symbol, session, revision)
+FROM prices_as_of(TIMESTAMPTZ 'infinity')

@@ -17,7 +17,7 @@ PACKAGES = ("forecasting", "sources", "storage", "tasks", "flows", "deployments"
 OWNERS = {
     "yfinance": ("sources/yahoo",),
     "curl_cffi": ("sources/yahoo",),
-    "duckdb": ("storage/",),
+    "duckdb": ("storage/", "sources/duckdb_files.py"),
     "tensorflow": ("forecasting/lstm", "forecasting/models.py"),
     "keras": ("forecasting/lstm", "forecasting/models.py"),
     "prefect": ("tasks/", "flows/", "deployments/"),
@@ -111,8 +111,8 @@ def test_wall_clock__is_asked_in_one_place():
 
 
 def test_environment__is_read_by_app_and_flow_entry_only():
-    """os.environ: the doors, the flow's entry, the fault hook and what configures TensorFlow before it is imported."""
-    allowed = ("app/", "flows/entry.py", "tasks/faults.py", "deployments/serve.py", "forecasting/lstm")
+    """os.environ: the doors, the flow's entry, the fault hook, keys, and what configures TensorFlow before it is imported."""
+    allowed = ("app/", "flows/entry.py", "tasks/faults.py", "deployments/serve.py", "forecasting/lstm", "sources/keys.py")
     guilty = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in python_files()
@@ -123,7 +123,7 @@ def test_environment__is_read_by_app_and_flow_entry_only():
     assert guilty == []
 
 
-READING = ("forecast", "scoreboard", "status", "models", "sql", "verify")
+READING = ("forecast", "scoreboard", "status", "models", "sql", "verify", "quality", "sources")
 HEAVY = ("prefect", "tensorflow", "keras", "pandas", "sklearn", "exchange_calendars", "yfinance", "numba", "pyarrow")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ("features", "storage", "inference", "startup", "training", "day")
+SCRIPTS = ("features", "storage", "inference", "startup", "training", "day", "drops")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -43,9 +43,9 @@ def test_derive_actions__later_actions_change_the_level_but_no_step():
 
 
 def test_derive_actions__split_and_dividend_on_one_day():
-    # 3:1 and 0.90 (before the split) on a close of 90: 0.99 / 3 = 0.33
+    # 3:1 and 0.30 a new share (0.90 an old one) on a close of 90: 0.99 / 3 = 0.33
     frame = prices([91.0, 90.0, 30.2, 30.0], [91.0 * 0.33, 90.0 * 0.33, 30.2, 30.0])
-    assert told(derive_actions(frame)) == [("2020-01-03", "split", 3.0), ("2020-01-03", "dividend", 0.9)]
+    assert told(derive_actions(frame)) == [("2020-01-03", "split", 3.0), ("2020-01-03", "dividend", 0.3)]
 
 
 def test_derive_actions__fall_without_a_step_is_no_split():

@@ -190,6 +190,16 @@ def test_macro__a_value_older_than_two_weeks_is_not_known() -> None:
     assert (level["2021-03-16":] == 0.0).all()
 
 
+def test_macro__a_monthly_value_is_known_until_the_next_one_and_not_for_ever() -> None:
+    """1.6 times the longest of three pauses: 29 days here, so 46 days; the first of a series has only the two weeks."""
+    panel = Panel.from_frames(small_bars(symbols=1))
+    sessions = pd.to_datetime(["2021-02-10", "2021-03-11", "2021-03-12"]).as_unit("us")  # corrected on the next day
+    told = pd.DataFrame({"series": "CPI", "session": sessions, "value": [1.0, 2.0, 2.5]})
+    known = compute_features(panel, ["macro_CPI"], macro=told).values[:, 0]
+    days = [[str(d) for d in panel.session[known == value][[0, -1]]] for value in (1.0, 2.0, 2.5)]
+    assert days == [["2021-02-10", "2021-02-24"], ["2021-03-11", "2021-03-11"], ["2021-03-12", "2021-04-27"]]
+
+
 def test_unknown_cells__an_open_an_index_without_volume_and_a_flat_bar() -> None:
     bars = small_bars(symbols=1).assign(open=np.nan, volume=0.0, high=lambda f: f["close"], low=lambda f: f["close"])
     names = ("overnight", "volume_surprise", "range", "range_vol", "obv", "atr_14")

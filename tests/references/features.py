@@ -111,13 +111,16 @@ def default_features(panel: Panel, macro: pd.DataFrame | None, market_symbols: t
 
 
 def latest_known(macro: pd.DataFrame | None, series: str, day) -> float:
-    """The last value of at most two weeks that was public at the close of ``day``."""
-    best, value = None, NAN
+    """The last value public at the close of ``day``; none older than two weeks and than 1.6 of its last three pauses."""
+    known = {}
     for row in macro.itertuples() if macro is not None else ():
-        known = row.session.date()
-        if row.series == series and not math.isnan(row.value) and known <= day and (best is None or known >= best):
-            best, value = known, row.value
-    return value if best is not None and (day - best).days <= 14 else NAN
+        if row.series == series and not math.isnan(row.value) and row.session.date() <= day:
+            known[row.session.date()] = row.value
+    days = sorted(known)
+    if not days:
+        return NAN
+    pause = max([(b - a).days for a, b in zip(days[:-1], days[1:], strict=True)][-3:], default=0)
+    return known[days[-1]] if (day - days[-1]).days <= max(14, 1.6 * pause) else NAN
 
 
 def _mean(values: list) -> float:

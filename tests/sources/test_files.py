@@ -85,7 +85,8 @@ def test_files__decimal_comma_only_where_declared(tmp_path):
     got = fetched(path, decimal=",", date_order="dmy")
     assert got.bars.iloc[0, 2:].tolist() == [1234.5, 1240.0, 1230.25, 1235.0, 1_000_000.0]
     undeclared = fetched(path, date_order="dmy")
-    assert np.isnan(undeclared.bars["open"][0]) and len(undeclared.rejects) == 4  # 1.240 alone reads as a number
+    assert undeclared.bars.empty and undeclared.rejects["reason"].tolist() == ["not_a_number"]
+    assert undeclared.rejects["message"].item().startswith("Open: '1.234,5' is not a number; Low: '1.230,25' is not")
 
 
 def test_files__day_or_month_first_is_asked_for_when_nothing_shows_it(tmp_path):
@@ -188,16 +189,16 @@ def test_files__every_row_is_a_bar_or_a_reject(tmp_path):
         )
     )
     got = fetched(written(tmp_path, text, "panel.csv"))
-    assert days(got.bars) == ["2024-01-02", "2024-01-03", "2024-01-05", "2024-01-08"]
-    assert got.bars["close"].isna().tolist() == [False, True, True, False]
-    assert got.bars["high"][3] == np.inf and got.bars["volume"][3] == -5.0
+    assert days(got.bars) == ["2024-01-02", "2024-01-05", "2024-01-08"]
+    assert got.bars["close"].isna().tolist() == [False, True, False]
+    assert got.bars["high"][2] == np.inf and got.bars["volume"][2] == -5.0
     told = {
         row: (reason, message)
         for row, reason, message in zip(got.rejects["row"], got.rejects["reason"], got.rejects["message"], strict=True)
     }
     assert {row: reason for row, (reason, _) in told.items()} == {
-        3: "bad_number",
-        4: "bad_date",
+        3: "not_a_number",
+        4: "not_final",
         5: "bad_symbol",
         6: "bad_symbol",
         7: "wrong_width",
@@ -356,8 +357,10 @@ def test_files__real_downloads(shared_data, name, rows, first, last):
 
 def test_files__real_daily_drops(shared_data):
     got = fetched(shared_data / "daily_drops")
-    once = got.bars[~got.bars["session"].isin(pd.to_datetime(["2015-04-02", "2015-04-06"]))]  # one drop holds these thrice
-    assert once.duplicated(["symbol", "session"]).sum() == 43  # delivered twice in one drop: both rows stay, for cleaning
+    assert len(got.bars) + len(got.rejects) == 273_909  # the lines of the 32 files but their first ones
+    differing = got.bars.drop_duplicates(["symbol", "session", "open", "high", "low", "close", "volume"])
+    conflict = differing[differing.duplicated(["symbol", "session"])]
+    assert conflict["symbol"].tolist() == ["ITEK"]  # inside one drop; what two drops say differently is superseded
     assert "20150610.csv.gz is empty" in got.notes
     amsc = got.actions[(got.actions["symbol"] == "AMSC") & (got.actions["kind"] == "split")]
     assert amsc["value"].tolist() == [0.1] and days(amsc) == ["2015-03-25"]

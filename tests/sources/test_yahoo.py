@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import json
 import time
 from collections.abc import Iterator
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 import yfinance.exceptions
@@ -24,6 +22,7 @@ from forecasting.errors import (
 )
 from sources.yahoo import YahooSource
 from sources.yahoo_errors import MEANING
+from tests.sources.replies import days, recorded
 from tests.sources.yahoo_stand_in import (
     Answer,
     YahooStandIn,
@@ -46,11 +45,8 @@ def yahoo() -> Iterator[YahooStandIn]:
 
 
 def ask(yahoo: YahooStandIn, *symbols: str, start: date | None = SINCE, end: date | None = None, **options):
-    return YahooSource(base_url=yahoo.url, timeout_seconds=2.0, **options).fetch(symbols, start, end)
-
-
-def days(frame) -> list[str]:
-    return [str(d.date()) for d in frame["session"]]
+    options = {"timeout_seconds": 2.0, "waits": (0.0, 0.0, 0.0)} | options
+    return YahooSource(base_url=yahoo.url, **options).fetch(symbols, start, end)
 
 
 # --- good answers ---------------------------------------------------------------------------------------------------
@@ -63,7 +59,7 @@ def test_yahoo__bars_with_currency_and_exchange_dates(yahoo):
     yahoo.say("7203.T", chart([("2024-01-04", 2600.0)], zone="Asia/Tokyo", currency="JPY"))
     yahoo.say("SAP.DE", chart([("2024-01-02T00:00:01", 140.0)], zone="Europe/Berlin", currency="EUR"))
     got = ask(yahoo, "AAPL", "7203.T", "SAP.DE")
-    assert got.bars[got.bars["symbol"] == "AAPL"].iloc[1, 2:].tolist() == [10.5, 12.0, 10.0, 11.5, 11e9]
+    assert got.bars[got.bars["symbol"] == "AAPL"].iloc[1, 2:].tolist() == [10.5, 12.0, 10.0, 11.5, 11e9, 1.0]
     assert dict(zip(got.bars["symbol"], days(got.bars), strict=True)) == {
         "7203.T": "2024-01-04",
         "AAPL": "2024-01-03",
@@ -246,11 +242,6 @@ def test_yahoo_errors__every_error_of_yfinance_has_a_meaning():
 
 
 # --- recorded answers -----------------------------------------------------------------------------------------------
-
-
-def recorded(path: Path) -> Answer:
-    response = json.loads(path.read_text())["response"]
-    return Answer(response.get("bodyJson", response.get("body")), response["status"])
 
 
 def test_yahoo__recorded_tesla_of_thirteen_years(yahoo, shared_data):

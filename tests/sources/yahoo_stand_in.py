@@ -1,33 +1,26 @@
 """A server on loopback that answers as Yahoo's chart service does, well or badly, through real sockets.
 
     with YahooStandIn() as yahoo:
-        yahoo.say("AAPL", bars([("2024-01-02", 100.0)]), splits={"2024-06-10": 4})
+        yahoo.say("AAPL", chart([("2024-01-02", 100.0)], splits={"2024-06-10": 4}))
         YahooSource(base_url=yahoo.url).fetch(["AAPL"])
 
 ``say(symbol, …)`` puts one or several answers in line; the last one is repeated. ``requests`` lists what was asked.
+``fail_at_random(0.05)`` makes each way of failing befall that share of the answers, whatever was said.
 """
 
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Sequence
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
+from tests.sources.stand_in import Answer, Query, StandIn
+
 CHART = "/v8/finance/chart/"
-
-
-class Answer:
-    """Status, content type and body of one HTTP answer, and how long to wait before it."""
-
-    def __init__(self, body: Any, status: int = 200, kind: str = "application/json", wait: float = 0.0) -> None:
-        self.body = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-        self.status, self.kind, self.wait = status, kind, wait
 
 
 def chart(
@@ -116,75 +109,122 @@ def empty() -> Answer:
     return chart([])
 
 
-class _Quiet(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # a client that has given up closes its end
+def malformed() -> Answer:
+    return Answer('{"chart": {"result": [{"meta": {"curr')
 
 
-class YahooStandIn:
+def cut() -> Answer:
+    """The connection ends inside the answer."""
+    return Answer('{"chart": {"result": []}}', cut=10)
+
+
+def unanswered() -> Answer:
+    """The connection ends before the answer."""
+    return Answer("", cut=0)
+
+
+def slow(seconds: float = 3.0) -> Answer:
+    return Answer({}, wait=seconds)
+
+
+def partial(good: Answer) -> Answer:
+    """The same answer without the later half of its bars."""
+    return _changed(good, lambda values: values[: max(1, len(values) // 2)])
+
+
+def null_last(good: Answer) -> Answer:
+    """The same answer with nothing in its last bar."""
+    return _changed(good, lambda values: [*values[:-1], None], stamps=False)
+
+
+def without_prices(good: Answer) -> Answer:
+    """The same answer with the close alone, as Yahoo gives it when asked for no more."""
+    said = json.loads(good.body)
+    for quote in said["chart"]["result"][0]["indicators"]["quote"]:
+        for word in ("open", "high", "low", "volume"):
+            quote.pop(word, None)
+    return Answer(said)
+
+
+def _changed(good: Answer, change: Callable[[list], list], stamps: bool = True) -> Answer:
+    try:
+        said = json.loads(good.body)
+        result = said["chart"]["result"][0]
+        lists = [result["indicators"]["quote"][0], result["indicators"]["adjclose"][0]]
+        times = result["timestamp"]
+    except (ValueError, TypeError, KeyError, IndexError):
+        return good  # it is none that has bars
+    for columns in lists:
+        for word in columns:
+            columns[word] = change(columns[word])
+    if stamps:
+        result["timestamp"] = change(times)
+    return Answer(said)
+
+
+# way of failing -> the answer in place of the good one
+FAILURES: Mapping[str, Callable[[Answer], Answer]] = {
+    "429": lambda good: rate_limited(),
+    "html": lambda good: web_page(),
+    "404": lambda good: unknown(),
+    "empty": lambda good: empty(),
+    "malformed": lambda good: malformed(),
+    "500": lambda good: server_error(),
+    "cut": lambda good: cut(),
+    "unanswered": lambda good: unanswered(),
+    "partial": partial,
+    "null": null_last,
+}
+
+
+class YahooStandIn(StandIn):
     """The server; ``url`` is where it listens while the ``with`` block lasts."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.answers: dict[str, list[Answer]] = {}
-        self.requests: list[tuple[str, dict[str, list[str]]]] = []
         self.crumb = Answer("crumb123", kind="text/plain")
+        self.failed: Counter[str] = Counter()  # by way
         self._asked: dict[str, int] = {}
+        self._rates: dict[str, float] = {}
+        self._chance = random.Random(0)
 
     def say(self, symbol: str, *answers: Answer) -> None:
         """The answers to requests for prices of ``symbol``, one after the other, the last for ever."""
         self.answers[symbol] = list(answers)
         self._asked[symbol] = 0
 
+    def fail_at_random(self, rate: float, ways: Sequence[str] = tuple(FAILURES), seed: int = 0) -> None:
+        """From now on each of ``ways`` befalls this share of the answers to requests for prices, one way at most an answer.
+
+        The same seed and the same requests in the same order: the same failures. ``failed`` counts them.
+        """
+        if rate * len(ways) > 1.0:
+            raise ValueError("more than every answer would fail")
+        self._rates, self._chance, self.failed = dict.fromkeys(ways, rate), random.Random(seed), Counter()
+
     def asked(self, symbol: str) -> int:
         """How many requests for prices of ``symbol`` have come."""
-        return sum(path == CHART + symbol for path, _ in self.requests)
+        return super().asked(CHART + symbol)
 
-    def answer_to(self, path: str) -> Answer:
+    def answer_to(self, path: str, query: Query) -> Answer:
         if path.startswith(CHART):
             symbol = path.removeprefix(CHART)
             line = self.answers.get(symbol) or [unknown()]
             n = self._asked.get(symbol, 0)
             self._asked[symbol] = n + 1
-            return line[min(n, len(line) - 1)]
+            return self._perhaps_failing(line[min(n, len(line) - 1)])
         if path.endswith("/getcrumb"):
             return self.crumb
         if path == "/":
             return Answer("", kind="text/html")
         return Answer({"quoteSummary": {"result": None, "error": {"code": "Not Found", "description": "none"}}}, status=404)
 
-    def __enter__(self) -> YahooStandIn:
-        stand_in = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                place = urlsplit(self.path)
-                path = unquote(place.path)
-                stand_in.requests.append((path, parse_qs(place.query)))
-                answer = stand_in.answer_to(path)
-                time.sleep(answer.wait)
-                self.send_response(answer.status)
-                self.send_header("Content-Type", answer.kind)
-                self.send_header("Content-Length", str(len(answer.body)))
-                self.end_headers()
-                try:
-                    self.wfile.write(answer.body)
-                except OSError:
-                    pass  # the client has given up waiting
-
-            do_POST = do_GET
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = _Quiet(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def _perhaps_failing(self, good: Answer) -> Answer:
+        drawn = self._chance.random() if self._rates else 1.0
+        for way, rate in self._rates.items():
+            if drawn < rate:
+                self.failed[way] += 1
+                return FAILURES[way](good)
+            drawn -= rate
+        return good

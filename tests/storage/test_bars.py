@@ -12,13 +12,11 @@ from storage.append import Appended
 from storage.bars import (
     append_actions,
     append_bars,
-    append_macro,
     append_symbols,
     known_symbols,
     last_sessions,
     read_actions,
     read_bars,
-    read_macro,
 )
 from tests.references.adjustment import adjusted
 from tests.storage.by_hand import MONDAY, TUESDAY, WEDNESDAY, actions, bars
@@ -85,16 +83,11 @@ def test_read_actions__a_retracted_action_is_gone_from_then_on(db, lease):
         assert list(read_actions(con, as_of=MONDAY)["kind"]) == ["dividend", "split"]
 
 
-def test_macro_and_symbols__are_revised_the_same_way(db, lease):
-    vix = pd.DataFrame({"series": ["VIX"], "session": [pd.Timestamp("2024-03-04")], "value": [14.0]})
-    _store(db, lease, "a", append_macro, vix, "fred", MONDAY)
-    _store(db, lease, "b", append_macro, vix.assign(value=14.5), "fred", TUESDAY)
-    told = {"symbol": ["AAPL"], "calendar": ["XNYS"], "currency": ["USD"], "basis": ["as_traded"], "source": ["yahoo"]}
-    _store(db, lease, "c", append_symbols, pd.DataFrame(told), MONDAY)
-    _store(db, lease, "d", append_symbols, pd.DataFrame(told).assign(source="files"), TUESDAY)
+def test_symbols__are_revised_the_same_way(db, lease):
+    told = {"symbol": ["AAPL"], "calendar": ["XNYS"], "currency": ["USD"], "unit": [1.0], "basis": ["as_traded"]}
+    _store(db, lease, "a", append_symbols, pd.DataFrame(told).assign(source="yahoo"), MONDAY)
+    _store(db, lease, "b", append_symbols, pd.DataFrame(told).assign(source="files"), TUESDAY)
     with db.reading() as con:
-        assert list(read_macro(con)["value"]) == [14.5]
-        assert list(read_macro(con, as_of=MONDAY)["value"]) == [14.0]
         assert list(known_symbols(con)["source"]) == ["files"]
 
 

@@ -81,8 +81,8 @@ def test_ingest__stores_what_came_and_keeps_it_as_it_came(tmp_path, script):
         assert run.origin == date(2021, 4, 9)
         bring_in_prices(run)
         assert stored(run) == week("AAA")
-        [digest] = ingest.arrivals(run, ("AAA",)).bars
-        assert len(load_landing(run.home, digest)) == 5
+        [landed] = ingest.arrivals(run, ("AAA",)).landed
+        assert len(load_landing(run.home, landed.bars)) == 5
     assert script.asked == [(("AAA",), None, date(2021, 4, 9))]
 
 
@@ -115,17 +115,17 @@ def test_ingest__a_changed_bar_is_a_revision_and_the_first_can_still_be_read(tmp
 
 
 def test_ingest__an_action_that_is_not_told_any_more_is_retracted(tmp_path, script):
-    script.bars, script.actions = week("AAA"), [("AAA", "2021-04-07", "split", 2.0), ("AAA", "2021-04-08", "dividend", 0.5)]
+    script.bars, script.actions = week("AAA"), [("AAA", "2021-04-06", "dividend", 0.1), ("AAA", "2021-04-08", "dividend", 0.5)]
     with run_of(tmp_path, ("AAA",)) as run:
         bring_in_prices(run)
         with run.db.reading() as con:
             assert len(read_actions(con)) == 2
-    script.actions = [("AAA", "2021-04-08", "dividend", 0.5)]  # the split was a mistake of the source
+    script.actions = [("AAA", "2021-04-08", "dividend", 0.5)]  # the other was a mistake of the source
     with run_of(tmp_path, ("AAA",), now=datetime(2021, 4, 10, 12, tzinfo=UTC)) as run:
         bring_in_prices(run)
         with run.db.reading() as con:
-            assert read_actions(con)["kind"].tolist() == ["dividend"]
-            assert read_actions(con, as_of=NOW)["kind"].tolist() == ["split", "dividend"]
+            assert read_actions(con)["value"].tolist() == [0.5]
+            assert read_actions(con, as_of=NOW)["value"].tolist() == [0.1, 0.5]
 
 
 def test_ingest__the_bar_of_a_session_that_still_runs_is_not_stored(tmp_path, script):

@@ -1,0 +1,40 @@
+"""What became of the rows that came in, what was found odd about them, and where two sources disagree."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from storage.database import Tx
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COUNTS = ("received", "stored", "unchanged", "revised", "merged", "outside", "quarantined", "warned")
+
+
+def append_quality(tx: Tx, frame: pd.DataFrame, origin: date, known_at: datetime) -> None:
+    """Store one row a (source, symbol) with COUNTS. Raises ValueError where rows are unaccounted for."""
+    settled = frame[["stored", "unchanged", "revised", "merged", "outside", "quarantined"]].sum(axis=1)
+    lost = frame[settled != frame["received"]]
+    if len(lost):
+        first = lost.iloc[0]
+        raise ValueError(
+            f"{first['symbol']} of {first['source']}: {first['received']} rows came, {settled[lost.index[0]]} are explained"
+        )
+    rows = frame[["source", "symbol", *COUNTS]].assign(run_id=tx.run_id, origin=origin, known_at=known_at)
+    tx.append("quality", rows, ("run_id", "source", "symbol"))
+
+
+def append_findings(tx: Tx, frame: pd.DataFrame, origin: date, known_at: datetime) -> None:
+    """Store findings (source, symbol, rule, severity, rows, first_session, last_session, message)."""
+    columns = ["source", "symbol", "rule", "severity", "rows", "first_session", "last_session", "message"]
+    rows = frame[columns].assign(run_id=tx.run_id, origin=origin, known_at=known_at)
+    tx.append("findings", rows, ("run_id", "source", "symbol", "rule"))
+
+
+def append_disagreements(tx: Tx, frame: pd.DataFrame, known_at: datetime) -> None:
+    """Store where two sources differ (symbol, session, field, first_source, first_value, second_source, second_value,
+    difference, verdict)."""
+    rows = frame.assign(run_id=tx.run_id, known_at=known_at)
+    tx.append("disagreements", rows, ("run_id", "symbol", "session", "field", "second_source"))

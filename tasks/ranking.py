@@ -1,0 +1,71 @@
+"""The sources of a run, in the order in which they are asked for a symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sources.registry import make_source, proper_name
+
+if TYPE_CHECKING:
+    from sources.base import Source
+    from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """``sources`` by name; ``order`` for every symbol but those with one of their own in ``own``.
+
+    The first source of a symbol's order is asked first; where it has no answer the next one is. The one after the source
+    that answered also checks what it said, where ``check`` is set.
+    """
+
+    sources: Mapping[str, Source]
+    order: tuple[str, ...]
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    check: bool = True
+
+    @property
+    def first(self) -> Source:
+        return self.sources[self.order[0]]
+
+    @property
+    def several(self) -> bool:
+        return len(self.sources) > 1
+
+    def order_of(self, symbol: str) -> tuple[str, ...]:
+        return self.own.get(symbol, self.order)
+
+    def checker_of(self, symbol: str, answered: str) -> str | None:
+        """The source that checks what ``answered`` said of the symbol, None where there is none."""
+        others = [name for name in self.order_of(symbol) if name != answered]
+        return others[0] if others and self.check else None
+
+    def identity(self) -> str:
+        """What the prices come from; the same text means the same answers, except for live sources."""
+        if not self.several:
+            return self.first.identity()
+        order = f"{','.join(self.order)} {sorted(self.own.items())} {self.check}"
+        return " ".join([order, *(source.identity() for _, source in sorted(self.sources.items()))])
+
+
+def ranked_sources(settings: Settings, asked: str | None, asked_options: Mapping[str, Any]) -> Ranked:
+    """The sources by the settings; one that was asked for by name is asked alone.
+
+    Raises SettingError for an unknown source or option.
+    """
+    chosen = settings.source
+    first = proper_name(asked or chosen.name)
+    order = (first,) if asked else tuple(dict.fromkeys((first, *chosen.then)))
+    own = {} if asked else {symbol: tuple(names) for symbol, names in chosen.per_symbol.items()}
+    names = sorted({*order, *(name for names in own.values() for name in names)})
+    sources = {}
+    for name in names:
+        options = dict(settings.sources.get(name, {}))
+        if name == chosen.name:
+            options |= dict(chosen.options)
+        if name == first:
+            options |= dict(asked_options)
+        sources[name] = make_source(name, options)
+    return Ranked(sources, order, own, chosen.check)
