@@ -8,7 +8,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class About:
     """``keys``: environment variables, any one group of which it needs (``|`` between alternatives); ``optional``: it does
-    without them, but less well. ``per_day``: requests in any 24 hours, None where no limit is known. ``gives``: prices or macro
+    without them, but less well. ``per_day``: requests in any 24 hours (of an optional key: without it), None where no limit
+    is known. ``gives``: prices or macro
     series."""
 
     name: str

@@ -45,11 +45,12 @@ def _rows(settings: dict[str, Any], asked: dict[str, dict[str, Any]]) -> list[di
     rows = []
     for about in CATALOGUE:
         told = asked.get(about.name, {})
-        spent = told.get("requests_24h", 0)
+        spent, key = told.get("requests_24h", 0), _key(about)
+        limit = None if about.optional and key == "set" else about.per_day
         rows.append({
-            "source": about.name, "gives": about.gives, "role": _role(about.name, settings), "key": _key(about),
+            "source": about.name, "gives": about.gives, "role": _role(about.name, settings), "key": key,
             "keys": [key.replace("|", " or ") for key in about.keys],
-            "requests_24h": spent, "budget_left": None if about.per_day is None else max(0, about.per_day - spent),
+            "requests_24h": spent, "budget_left": None if limit is None else max(0, limit - spent),
             "last_success_at": told.get("last_success_at"), "last_failure_at": told.get("last_failure_at"),
             "last_failure": told.get("last_failure"), "what": about.text, "aliases": list(about.aliases),
         })  # fmt: skip
