@@ -7,6 +7,7 @@ from typing import Any
 
 from app.printing import money, percent, say, table
 
+_LEFT_OUT = {"merged": "merged as twins", "outside": "left for later", "quarantined": "set aside"}
 MOST_SYMBOLS = 25  # shown of a run; all are in the tables
 
 
@@ -48,6 +49,23 @@ def show_refused(report: dict[str, Any]) -> None:
         say(f"and {len(refused) - MOST_SYMBOLS} more; see `nextclose sql \"FROM quarantine WHERE severity = 'refused'\"`")
 
 
+def show_account(report: dict[str, Any]) -> None:
+    """What became of the rows that came in, and which rules had something to say."""
+    quality = report.get("quality") or {}
+    rows = quality.get("rows")
+    if not rows:
+        return
+    parts = [f"{rows['stored']:,} stored", f"{rows['unchanged']:,} unchanged", f"{rows['revised']:,} revised"]
+    parts += [f"{rows[name]:,} {word}" for name, word in _LEFT_OUT.items() if rows[name]]
+    say(f"{rows['received']:,} rows came in: {', '.join(parts)}")
+    grave = [rule for rule in quality["rules"] if rule["severity"] != "warn"]
+    for rule in grave[:5]:
+        say(f"  {rule['severity']} {rule['rule']}: {rule['rows']:,} rows of {rule['symbols']:,} symbols; {rule['example']}")
+    odd = len(quality["rules"]) - len(grave)
+    if odd or len(grave) > 5:
+        say("  see `nextclose quality` for every rule and symbol")
+
+
 def show_run(report: dict[str, Any]) -> None:
     """The whole outcome of a run."""
     say()
@@ -58,6 +76,7 @@ def show_run(report: dict[str, Any]) -> None:
         show_forecasts(report["forecasts"])
         say()
     show_serving(report)
+    show_account(report)
     show_refused(report)
     done = "was done before, nothing changed" if report["already_done"] else report["status"]
     say(f"Run {report['run_id']} {done}; content digest {report['digest'][:16]}")

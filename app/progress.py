@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 #: What each step does, in words for a person.
 WORDS = {
     "fetch_prices": "fetching prices",
+    "check_prices": "asking a second source",
     "store_prices": "checking and storing prices",
+    "settle_universe": "looking who still trades",
     "fetch_macro": "asking for macro series",
     "store_macro": "storing macro series",
     "train": "training",

@@ -13,6 +13,6 @@ SUMMARIES = {
     "quality": "Check price files, or what is stored: a verdict for each, with the rule, the rows and the reason.",
     "models": "The trained models, what the gate said of each, and who serves.",
     "sql": "Ask the published tables anything, read-only.",
-    "sources": "Where prices can come from: what is configured, budget left, last success and failure.",
+    "sources": "Where prices and macro series can come from: what is configured, budget left, how the last request went.",
     "verify": "Recompute every digest and compare with the manifest.",
 }

@@ -30,7 +30,8 @@ SIZE = {
     "full": dict(symbols=500, history=1260, replay=25, days=7, lstm=""),
 }
 STAGES = (
-    "fetch_prices", "store_prices", "train", "evaluate", "gate", "store_features", "forecast", "score", "complete", "publish",
+    "fetch_prices", "store_prices", "settle_universe", "train", "evaluate", "gate", "store_features", "forecast", "score",
+    "complete", "publish",
 )  # fmt: skip
 OUTSIDE = "between the steps"
 RECENT = 40  # sessions that the file of a live source's answers holds

@@ -18,20 +18,22 @@ def bring_in_prices(run: Run, start: date | None = None) -> None:
 
     A symbol that fails stops no other; only when nothing at all came does the run end with the source's error.
     """
-    for symbols in run.chunks():
-        try:
-            fetch_prices(run, symbols, start)
-        except SourceError as error:  # after the last retry
-            give_up(run, symbols, error)
+    with run.burst(asking=True):
+        for symbols in run.chunks():
+            try:
+                fetch_prices(run, symbols, start)
+            except SourceError as error:  # after the last retry
+                give_up(run, symbols, error)
     stop_if_nothing_came(run)
     if nothing_changed(run):
         return
     if run.ranked.several and run.ranked.check:
         for symbols in run.chunks():
             check_prices(run, symbols)
-    for symbols in run.chunks():
-        store_prices(run, symbols)
-    settle_universe(run)
+    with run.burst():
+        for symbols in run.chunks():
+            store_prices(run, symbols)
+        settle_universe(run)
     if run.settings.macro.sources:
         fetch_macro(run)
         store_macro(run)

@@ -26,7 +26,8 @@ from storage.home import Home, write_durably
 FORMAT = 1
 # How a run went, not what it left: different after a kill and a rerun, so no content.
 NOT_CONTENT = frozenset({"lease", "attempts", "stage_times", "requests", "migrations", "meta", "publication"})
-_BY_DAY = frozenset({"features", "forecasts", "scores"})  # each run adds one origin: a publish need not read its month again
+# Each run adds one origin of these: a publish need not read its month again.
+_BY_DAY = frozenset({"features", "forecasts", "scores", "quality", "findings"})
 _BATCH_ROWS = 250_000  # rows whose hashes one query gathers in memory, about 100 MB; a larger month is streamed
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from storage.database import Tx
 
 if TYPE_CHECKING:
@@ -24,6 +26,23 @@ def append_quality(tx: Tx, frame: pd.DataFrame, origin: date, known_at: datetime
         )
     rows = frame[["source", "symbol", *COUNTS]].assign(run_id=tx.run_id, origin=origin, known_at=known_at)
     tx.append("quality", rows, ("run_id", "source", "symbol"))
+
+
+def account_of(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, int]:
+    """What became of the rows of a run, COUNTS over all sources and symbols; empty where it brought in none."""
+    sums = ", ".join(f"sum({count})::BIGINT" for count in COUNTS)
+    row = con.execute(f"SELECT {sums} FROM store.quality WHERE run_id = ?", [run_id]).fetchone()
+    return {} if row[0] is None else dict(zip(COUNTS, row, strict=True))
+
+
+def findings_by_rule(con: duckdb.DuckDBPyConnection, run_id: str) -> list[tuple[str, str, int, int, str]]:
+    """(rule, severity, symbols, rows, one symbol's message) of a run, the gravest and most frequent first."""
+    return con.execute(
+        """SELECT rule, severity, count(DISTINCT symbol), sum("rows")::BIGINT, any_value(symbol || ': ' || message)
+        FROM store.findings WHERE run_id = ? GROUP BY rule, severity
+        ORDER BY severity = 'warn', severity <> 'reject', 3 DESC, rule""",
+        [run_id],
+    ).fetchall()
 
 
 def append_findings(tx: Tx, frame: pd.DataFrame, origin: date, known_at: datetime) -> None:

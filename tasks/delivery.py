@@ -58,14 +58,14 @@ def delivered(run: Run, arrived: Arrived, landed: Landed) -> Delivery:
 
     raw, actions = load_landing(run.home, landed.bars), load_landing(run.home, landed.actions)
     rejects = load_landing(run.home, landed.rejects) if landed.rejects else None
-    refused = raw["symbol"].isin(list(run.refusals)).to_numpy(dtype=bool)
+    refused = _refused(run, raw)
     later = _after_origin(run, raw)
     known = _from_better(run, landed, raw)
     wanted = raw[~(refused | later | known)].reset_index(drop=True)
     limits = {symbol: run.finals[calendar] for symbol, calendar in _calendars(run, raw).items()}
     before, thresholds = _closes_before(run, wanted), run.settings.quality
     cleaned = clean_bars(wanted, known_sessions(wanted), limits, actions, before, thresholds=thresholds)
-    told = actions[~actions["symbol"].isin(list(run.refusals)) & (actions["session"] <= pd.Timestamp(run.origin))]
+    told = actions[~_refused(run, actions) & (actions["session"] <= pd.Timestamp(run.origin)).to_numpy()]
     checked = clean_actions(told, with_ratio(cleaned.bars, wanted), thresholds)
     unread = None
     if rejects is not None:
@@ -106,6 +106,15 @@ def _counts(
     }  # fmt: skip
     symbols = pd.Index(sorted(set(columns["received"].index)), dtype="str")
     return pd.DataFrame({c: s.reindex(symbols).fillna(0).astype("int64") for c, s in columns.items()}, index=symbols)
+
+
+def _refused(run: Run, rows: pd.DataFrame) -> np.ndarray:
+    """Rows of symbols that the run leaves out, bool."""
+    import numpy as np
+
+    if not run.refusals:
+        return np.zeros(len(rows), dtype=bool)
+    return rows["symbol"].isin(list(run.refusals)).to_numpy(dtype=bool)
 
 
 def _after_origin(run: Run, bars: pd.DataFrame) -> np.ndarray:

@@ -128,7 +128,7 @@ def ask_source(run: Run, source: Source, begin: date | None, symbols: list[str],
         except SourceError as error:
             every = {s: error.of(s) for s in symbols}
             answer = Fetched(typed_frame(BAR_COLUMNS), typed_frame(ACTION_COLUMNS), failures=every)
-        answered |= set(answer.bars["symbol"])
+        answered |= set(answer.bars["symbol"].unique())
         failures.update({s: e for s, e in answer.failures.items() if s not in answered})
     return answer
 
@@ -139,7 +139,7 @@ def keep_answer(run: Run, name: str, answer: Fetched) -> Landed:
 
     bars, actions = save_landing(run.home, answer.bars).digest, save_landing(run.home, answer.actions).digest
     rejects = save_landing(run.home, answer.rejects).digest if len(answer.rejects) else None
-    return Landed(name, answer.basis, frozenset(answer.bars["symbol"]), bars, actions, rejects)
+    return Landed(name, answer.basis, frozenset(answer.bars["symbol"].unique()), bars, actions, rejects)
 
 
 def trailing_begin(run: Run, symbols: list[str]) -> dict[str, date | None]:
@@ -182,7 +182,11 @@ def _groups(
     run: Run, arrived: Arrived, pending: list[str], start: date | None
 ) -> list[tuple[tuple[str, date | None], list[str]]]:
     """Who is asked for whom, and from which session on: everything of a bounded first source, else the trailing sessions."""
-    begin = dict.fromkeys(pending, start) if start is not None else trailing_begin(run, pending)
+    bounded = run.ranked.first.symbols() is not None
+    if start is not None or (bounded and not run.ranked.several):
+        begin = dict.fromkeys(pending, start)
+    else:
+        begin = trailing_begin(run, pending)
     groups: dict[tuple[str, date | None], list[str]] = {}
     for symbol in pending:
         name = _next_source(run, arrived, symbol)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +26,7 @@ from tasks.run import Run, short_digest
 from tasks.settings import Settings
 
 WAITING_MOST = 9  # how often one day may be run again because symbols failed for a reason that can pass
+CHUNK = 50  # symbols of a live source that one step takes
 CHUNK_ROWS = 500_000  # rows of a bounded source that one step takes
 MAY_PASS = "may pass: "  # how the stored reason of such a run begins
 
@@ -68,7 +69,9 @@ def open_run(asked: Asked, home: Home, settings: Settings, now: datetime) -> Ite
     origin, rows = _origin(asked, source, db, symbols, final)
     identity = "stored" if ranked is None else ranked.identity() + macro_identity(settings)
     base = (asked.flow, str(origin), sorted(symbols), identity, settings.digest, asked.replay, asked.force_retrain, asked.extra)
-    with hold_lease(home, db, f"{asked.flow} of {origin}") as lease:
+    with ExitStack() as burst, ExitStack() as held:  # the file is opened once for all that is written at the start and the end
+        lease = held.enter_context(hold_lease(home, db, f"{asked.flow} of {origin}"))
+        burst.enter_context(db.kept_open())
         run_id, already, last = _run_id(db, base, asked.every_time)
         run = Run(
             flow=asked.flow, run_id=run_id, home=home, settings=settings, db=db, lease=lease, now=now, final=final,
@@ -76,11 +79,11 @@ def open_run(asked: Asked, home: Home, settings: Settings, now: datetime) -> Ite
             force_retrain=asked.force_retrain, already=already, last=last, chunk_size=_chunk_size(settings, len(symbols), rows),
         )  # fmt: skip
         put_meters(run)
-        if already is not None:
-            yield run
-        else:
-            with _logged(run):
-                yield run
+        if already is None:
+            held.enter_context(_logged(run))
+        burst.close()
+        held.callback(lambda: burst.enter_context(db.kept_open()))
+        yield run
 
 
 @contextmanager
@@ -141,8 +144,9 @@ def _finals(symbols: tuple[str, ...], settings: Settings, now: datetime) -> dict
 
 
 def _chunk_size(settings: Settings, symbols: int, rows: int) -> int:
-    """Symbols a step: the setting where answers take time, and more where rows are few and at hand already."""
-    return max(settings.source.chunk, min(symbols, CHUNK_ROWS * symbols // rows)) if rows else settings.source.chunk
+    """Symbols a step: as set, else 50 where answers take time, and more where rows are few and at hand already."""
+    few = min(symbols, CHUNK_ROWS * symbols // rows) if rows else 0
+    return settings.source.chunk or max(CHUNK, few)
 
 
 def _origin(asked: Asked, source: Source | None, db: Database, symbols: tuple[str, ...], final: date) -> tuple[date, int]:

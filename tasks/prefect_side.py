@@ -118,6 +118,18 @@ def quality_markdown(report: dict[str, Any]) -> str:
     """Who got no forecast and why, and what was remarked on the way."""
     symbols, refused = report.get("symbols", []), report["refused"]
     lines = [f"{len(symbols) - len(refused)} of {len(symbols)} symbols up to {report['origin']}", ""]
+    quality = report.get("quality") or {"rows": {}, "rules": []}
+    if quality["rows"]:
+        counts = {name: count for name, count in quality["rows"].items() if name != "warned"}
+        lines += [f"| {' | '.join(counts)} |", f"|{' ---: |' * len(counts)}"]
+        lines += [f"| {' | '.join(f'{count:,}' for count in counts.values())} |", ""]
+    if quality["rules"]:
+        lines += ["| rule | severity | symbols | rows | for example |", "| --- | --- | ---: | ---: | --- |"]
+        lines += [
+            f"| `{r['rule']}` | {r['severity']} | {r['symbols']} | {r['rows']} | {_cell(r['example'])} |"
+            for r in quality["rules"]
+        ]
+        lines.append("")
     if refused:
         lines += ["| symbol | reason | in words |", "| --- | --- | --- |"]
         lines += [f"| {_cell(r['symbol'])} | {r['reason']} | {_cell(r['message'])} |" for r in refused]

@@ -13,6 +13,11 @@ from tasks.run import INACTIVE, PASSING_KINDS, Receipt, Refusal, Run
 @step(DATABASE)
 def complete(run: Run) -> Receipt:
     """Store the run's row: what it worked on and how it ended. Its presence says that the day is done."""
+    with run.burst():
+        return _complete(run)
+
+
+def _complete(run: Run) -> Receipt:
     import storage.runs as runs
 
     if run.already is not None or run.done("complete"):

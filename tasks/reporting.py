@@ -7,12 +7,15 @@ from typing import Any
 from tasks.run import Run
 
 QUANTILES = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
+_RULE = ("rule", "severity", "symbols", "rows", "example")
 
 
 def report_of(run: Run) -> dict[str, Any]:
-    """The run as plain values: run_id, flow, origin, status, home, forecasts, serving, decision, refused, notes, digest."""
+    """The run as plain values: run_id, flow, origin, status, home, forecasts, serving, decision, refused, quality, notes,
+    digest."""
     from storage.ledger import read_forecasts
     from storage.manifest import content_digest
+    from storage.quality import account_of, findings_by_rule
     from storage.quarantine import refused_by
     from storage.registry import current_serving, latest_decision
     from storage.runs import run_done
@@ -23,6 +26,7 @@ def report_of(run: Run) -> dict[str, Any]:
         serving = current_serving(con, until=run.origin)
         decision = latest_decision(con, until=run.origin)
         stored = {symbol: (reason, message) for symbol, reason, message in refused_by(con, run.run_id)}
+        account, rules = account_of(con, run.run_id), findings_by_rule(con, run.run_id)
         digest = run.memo.get("digest") or content_digest(con)
     refused = stored | {r.symbol: (r.reason, r.message) for r in run.refusals.values()}
     service = None
@@ -43,6 +47,7 @@ def report_of(run: Run) -> dict[str, Any]:
         "serving": service,
         "decision": decision,
         "refused": [{"symbol": s, "reason": reason, "message": text} for s, (reason, text) in sorted(refused.items())],
+        "quality": {"rows": account, "rules": [dict(zip(_RULE, rule, strict=True)) for rule in rules]},
         "notes": list(run.notes),
         "digest": digest,
     }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Hashable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,11 @@ class Run:
         """The symbols in groups of ``chunk_size``: one step each."""
         for begin in range(0, len(self.symbols), self.chunk_size):
             yield self.symbols[begin : begin + self.chunk_size]
+
+    def burst(self, asking: bool = False) -> AbstractContextManager[None]:
+        """Around steps that follow one another: the database stays open, and each read and write costs a third. Not where the
+        steps are ``asking`` a live source: nobody shall wait for the file while the network is slow."""
+        return nullcontext() if asking and self.live else self.db.kept_open()
 
     def done(self, step: str) -> bool:
         """Whether this run committed ``step`` before, perhaps in an attempt that was killed since."""

@@ -96,7 +96,9 @@ class SourceSettings(_Section):
     per_symbol: Annotated[dict[str, tuple[SourceName, ...]], AfterValidator(_symbol_keys)] = Field(
         default_factory=dict, description="symbols with an order of their own"
     )
-    chunk: int = Field(50, ge=1, le=1000, description="symbols fetched and stored in one step")
+    chunk: int | None = Field(
+        None, ge=1, le=5000, description="symbols fetched and stored in one step; empty: 50, more where rows are few"
+    )
     trailing_sessions: int = Field(10, ge=1, le=250, description="sessions asked for again each day, to see revisions")
     final_after_minutes: int = Field(30, ge=0, le=24 * 60, description="a bar counts from this long after its session's close")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from forecasting.errors import InputError
@@ -27,11 +28,6 @@ _RESTATED_ROWS = 30  # revised bars from which on it is no late correction of th
 def store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
     """Clean what arrived for ``symbols``, compare it with what a second source says, and store bars, actions and what was set
     aside, with an account of every row, in one transaction."""
-    with run.db.kept_open():
-        return _store_prices(run, symbols)
-
-
-def _store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
     from storage.quarantine import append_quarantine
 
     arrived = arrivals(run, symbols)
@@ -74,7 +70,6 @@ def _store_delivery(
     run: Run, tx: Tx, arrived: Arrived, delivery: Delivery, disagreements: pd.DataFrame, known: pd.DataFrame
 ) -> tuple[int, int, int]:
     """Write one delivery; returns how many bars are new, how many revised and how many rows were set aside."""
-    from forecasting.schemas import fit_actions
     from storage.bars import append_actions, append_bars, append_symbols
     from storage.quality import append_disagreements, append_findings, append_quality
     from storage.quarantine import append_quarantine
@@ -82,12 +77,10 @@ def _store_delivery(
     source = delivery.source
     append_symbols(tx, _symbol_rows(run, arrived, delivery, known), run.now)
     stored = append_bars(tx, delivery.bars, source, delivery.basis, run.now)
-    kept, wrong = fit_actions(delivery.actions)
     asked_before = set(known.loc[known["source"] == source, "symbol"])
-    append_actions(tx, _with_retractions(tx, kept, delivery.bars, asked_before), source, run.now)
-    for rows in (delivery.aside, _wrong_action_rows(wrong)):
-        if len(rows):
-            append_quarantine(tx, rows, source, run.now)
+    append_actions(tx, _with_retractions(tx, delivery.actions, delivery.bars, asked_before), source, run.now)
+    if len(delivery.aside):
+        append_quarantine(tx, delivery.aside, source, run.now)
     append_quality(tx, _accounts(delivery, stored), run.origin, run.now)
     findings = delivery.findings + _restated(run, stored)
     if findings:
@@ -132,13 +125,6 @@ def _finding_rows(source: str, findings: tuple[Finding, ...]) -> pd.DataFrame:
     columns = ["source", "symbol", "rule", "severity", "rows", "first_session", "last_session", "message"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.astype({"first_session": "datetime64[us]", "last_session": "datetime64[us]"})
-
-
-def _wrong_action_rows(wrong: pd.DataFrame) -> pd.DataFrame:
-    """Actions that cannot be true as rows for the quarantine."""
-    said = [f"a {kind} of {value} cannot be" for kind, value in zip(wrong["kind"], wrong["value"], strict=True)]
-    rows = wrong[["symbol", "session"]].assign(reason="bad_action", severity="quarantine", message=said)
-    return rows.assign(row_json=[row.to_json(date_format="iso") for _, row in wrong.iterrows()])
 
 
 def _remark(run: Run, findings: tuple[Finding, ...]) -> None:
@@ -190,7 +176,9 @@ def _symbol_rows(run: Run, arrived: Arrived, delivery: Delivery, known: pd.DataF
     from forecasting.sessions import calendar_of
 
     spoken, ranked = set(known["symbol"]), run.ranked
-    symbols = [s for s in sorted(set(delivery.bars["symbol"])) if s not in spoken or ranked.order_of(s)[0] == delivery.source]
+    symbols = [
+        s for s in sorted(delivery.bars["symbol"].unique()) if s not in spoken or ranked.order_of(s)[0] == delivery.source
+    ]
     return pd.DataFrame({
         "symbol": symbols, "calendar": [calendar_of(s) for s in symbols],
         "currency": [arrived.currency.get(s) for s in symbols], "basis": delivery.basis, "source": delivery.source,
@@ -207,6 +195,7 @@ def _refuse_mixtures(run: Run, arrived: Arrived) -> pd.DataFrame:
 
     with run.db.reading() as con:
         known = known_symbols(con)
+    arrived.landed = [_in_stored_basis(run, landed, known) for landed in arrived.landed]
     basis = {symbol: landed.basis for landed in arrived.landed for symbol in landed.symbols}
     for row in known[known["symbol"].isin(list(basis))].itertuples():
         now, source = basis[row.symbol], arrived.answered[row.symbol]
@@ -224,3 +213,17 @@ def _refuse_mixtures(run: Run, arrived: Arrived) -> pd.DataFrame:
             )
             run.refuse(Refusal(row.symbol, "other_currency", str(error)))
     return known
+
+
+def _in_stored_basis(run: Run, landed: Landed, known: pd.DataFrame) -> Landed:
+    """An adjusted close that equals the close in every row says nothing about the basis: then it is the one of before. A file
+    of the last days has no action in it more often than not."""
+    from storage.landing import load_landing
+
+    stored = set(known.loc[known["symbol"].isin(list(landed.symbols)), "basis"])
+    if landed.basis != "adjusted" or stored != {"as_traded"}:
+        return landed
+    bars = load_landing(run.home, landed.bars)
+    if "adj_ratio" not in bars or not (bars["adj_ratio"].dropna() == 1.0).all():
+        return landed
+    return replace(landed, basis="as_traded")

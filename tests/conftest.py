@@ -21,3 +21,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared market data at {folder} (set NEXTCLOSE_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def only_built_in_sources():
+    """A source that a test registers is gone after it."""
+    from sources.registry import _registered
+
+    before = dict(_registered)
+    yield
+    _registered.clear()
+    _registered.update(before)

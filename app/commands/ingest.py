@@ -17,9 +17,7 @@ def ingest(
         list[str] | None,
         Parameter(consume_multiple=True, help="TSLA,AAPL ... Default: those of the settings, or all of a file."),
     ] = None,
-    source: Annotated[
-        str | None, Parameter(help="yahoo, files, bundled or synthetic. Default: the settings', else yahoo.")
-    ] = None,
+    source: Annotated[str | None, Parameter(help="See `nextclose sources`. Default: the settings', else yahoo.")] = None,
     prices: Annotated[Path | None, Parameter(help="CSV or Parquet file, or a folder of them; means --source files.")] = None,
     option: Annotated[
         list[str] | None, Parameter(consume_multiple=True, help="An option of the source, name=value; may be repeated.")
@@ -37,7 +35,7 @@ def ingest(
     """
     from app.asking import asked, execute, exit_code
     from app.common import print_json, split_symbols
-    from app.outcome import show_refused
+    from app.outcome import show_account, show_refused
     from app.printing import say
     from app.sourcing import source_of
     from flows.ingest import ingest as flow
@@ -51,6 +49,7 @@ def ingest(
     if common.json:
         print_json(report)
     else:
+        show_account(report)
         show_refused(report)
         stored = "nothing new came" if report["already_done"] else "stored"
         say(f"{len(report['symbols']) - len(report['refused'])} symbols up to {report['origin']}: {stored} in {report['home']}")

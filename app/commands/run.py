@@ -17,9 +17,7 @@ def run(
         list[str] | None,
         Parameter(consume_multiple=True, help="TSLA,AAPL ... Default: those of the settings, or all of a file."),
     ] = None,
-    source: Annotated[
-        str | None, Parameter(help="yahoo, files, bundled or synthetic. Default: the settings', else yahoo.")
-    ] = None,
+    source: Annotated[str | None, Parameter(help="See `nextclose sources`. Default: the settings', else yahoo.")] = None,
     prices: Annotated[Path | None, Parameter(help="CSV or Parquet file, or a folder of them; means --source files.")] = None,
     option: Annotated[
         list[str] | None, Parameter(consume_multiple=True, help="An option of the source, name=value; may be repeated.")

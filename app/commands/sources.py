@@ -9,7 +9,7 @@ from app.common import COMMON, Common
 
 
 def sources(*, common: Common = COMMON) -> int:
-    """Where prices and macro series can come from: what is configured, the budget left, the last success and failure.
+    """Where prices and macro series can come from: what is configured, budget left, how the last request went.
 
     For example:
       nextclose sources

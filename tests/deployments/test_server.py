@@ -70,7 +70,7 @@ def test_flow_run__shows_each_step_as_a_task_run(shown, client):
     flow_run = shown["state"].state_details.flow_run_id
     only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
     wanted = {"fetch_prices", "store_prices", "train", "evaluate", "gate", "store_features", "forecast", "score"}
-    wanted |= {"complete", "publish"}
+    wanted |= {"complete", "publish", "settle_universe"}
     for _ in range(60):  # the server digests task events in its own time
         tasks = client.read_task_runs(flow_run_filter=only)
         names = {task.name.rsplit("-", 1)[0] for task in tasks}
@@ -151,6 +151,7 @@ def test_cron_schedule__produces_scheduled_runs(client, prefect_server):
 
 def test_deployments__allow_one_run_at_a_time_and_have_a_form(client, prefect_server):
     from deployments.serve import deployments
+    from sources.registry import source_names
 
     [identity] = [d.apply() for d in deployments() if d.name == "daily"]
     daily = client.read_deployment(identity)
@@ -158,7 +159,7 @@ def test_deployments__allow_one_run_at_a_time_and_have_a_form(client, prefect_se
     assert daily.global_concurrency_limit.limit == 1
     assert daily.entrypoint == "deployments.prefect_flows.daily"
     form = daily.parameter_openapi_schema["definitions"]["Daily"]["properties"]
-    assert form["source"]["anyOf"][0]["enum"] == ["bundled", "files", "synthetic", "yahoo"]
+    assert form["source"]["anyOf"][0]["enum"] == list(source_names())
     assert form["replay"]["minimum"] == 0 and form["origin"]["anyOf"][0]["format"] == "date"
     assert all(field["description"] for field in form.values())
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-STEPS = ("fetch_prices#1", "fetch_prices#2", "store_prices#1", "store_prices#2", "train", "evaluate", "gate",
+STEPS = ("fetch_prices#1", "fetch_prices#2", "store_prices#1", "store_prices#2", "settle_universe", "train", "evaluate", "gate",
          "store_features", "forecast", "score", "complete", "publish")  # fmt: skip
 DAY = "2021-04-01"
 

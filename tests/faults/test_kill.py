@@ -28,7 +28,7 @@ def outcome(finished, tmp_path_factory) -> dict:
 
 
 def test_kill__every_point_was_reached(outcome):
-    assert len(outcome["points"]) == 13
+    assert len(outcome["points"]) == 14
     assert [p["place"] for p in outcome["points"] if not p["killed"]] == []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 from forecasting.quality import rules
@@ -25,7 +24,7 @@ def test_rules__are_all_explained_with_their_severity_and_no_other():
 
 
 def test_rules__name_only_settings_that_exist():
-    known = {one.name for one in fields(QualityThresholds)}
+    known = set(QualityThresholds.model_fields)
     named = {
         name
         for cells in rows("## The rules", "## What one source cannot show")
@@ -37,7 +36,7 @@ def test_rules__name_only_settings_that_exist():
 
 def test_thresholds__are_all_listed_with_their_defaults():
     listed = {cells[0].strip("`"): cells[1:] for cells in rows("## Thresholds", "\0")}
-    assert listed == {f.name: [f"{f.default:g}", f.metadata["description"]] for f in fields(QualityThresholds)}
+    assert listed == {n: [f"{f.default:g}", f.description] for n, f in QualityThresholds.model_fields.items()}
 
 
 def test_reasons_of_sources__are_rules():

@@ -1,27 +1,12 @@
-"""A SQLAlchemy dialect whose driver answers every connection with an error that holds the password."""
+"""For all tests of sources."""
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 from sqlalchemy.dialects import registry
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-
-
-class CanaryDialect(SQLiteDialect_pysqlite):
-    name = "canary"
-    supports_statement_cache = True
-
-    def create_connect_args(self, url):
-        return [], {"host": url.host, "password": url.password}
-
-    def connect(self, *args, host, password):
-        if host == "refused":
-            raise sqlite3.OperationalError(f"password authentication failed for me:{password}")
-        raise OSError(f"no route for {password}")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def canary_dialect():
-    registry.register("canary", __name__, "CanaryDialect")
+    """``canary://`` addresses reach a driver whose errors hold the password."""
+    registry.register("canary", "tests.sources.canary", "CanaryDialect")

@@ -98,7 +98,7 @@ def test_append__an_empty_part_of_the_key_or_an_unknown_column_is_refused(db, le
     with pytest.raises(StorageError, match="has an empty part"), db.writing(lease, "run1", "ingest") as tx:
         append_bars(tx, nameless, "files", "as_traded", MONDAY)
     with pytest.raises(StorageError, match="unknown columns .'colour'."), db.writing(lease, "run1", "ingest") as tx:
-        tx.append("macro", pd.DataFrame({"series": ["VIX"], "session": [MONDAY], "colour": ["red"]}), ("series", "session"))
+        tx.append("universe", pd.DataFrame({"symbol": ["A"], "valid_from": [MONDAY], "colour": ["red"]}), ("symbol",))
 
 
 def test_append__the_same_rows_again_change_nothing(db, lease):
