@@ -144,12 +144,15 @@ def keep_answer(run: Run, name: str, answer: Fetched) -> Landed:
 
 def trailing_begin(run: Run, symbols: list[str]) -> dict[str, date | None]:
     """For each symbol the session from which on it is asked for: the trailing sessions, in which sources still revise what
-    they said, or everything (None) of a new symbol."""
+    they said, or everything (None) of a new symbol and of one whose prices came adjusted: each later dividend or split moves
+    all of those, and a new end would not fit an old beginning."""
     from forecasting.sessions import add_sessions, calendar_of
-    from storage.bars import last_sessions
+    from storage.bars import known_symbols, last_sessions
 
     with run.db.reading() as con:  # before this run: one that was killed after it stored something asks the same again
-        stored = last_sessions(con, besides=run.run_id)
+        stored, known = last_sessions(con, besides=run.run_id), known_symbols(con)
+    for symbol in known.loc[known["basis"] == "adjusted", "symbol"]:
+        stored.pop(symbol, None)
     back = -run.settings.source.trailing_sessions
     places = {s: (calendar_of(s), stored[s]) for s in symbols if s in stored}
     begins = {place: add_sessions(*place, back) for place in set(places.values())}

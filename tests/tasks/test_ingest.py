@@ -31,6 +31,7 @@ class Script:
     actions: list[tuple] = []
     failures: dict[str, Exception] = {}
     asked: list[tuple] = []
+    basis = "as_traded"
 
     def symbols(self):
         return None
@@ -44,14 +45,15 @@ class Script:
         actions = typed_frame(ACTION_COLUMNS, [a for a in self.actions if a[0] in symbols])
         inside = (bars["session"] >= str(start or "1900-01-01")) & (bars["session"] <= str(end))
         failures = {s: e for s, e in self.failures.items() if s in symbols}
-        return Fetched(bars[inside & ~bars["symbol"].isin(failures)].reset_index(drop=True), actions, failures=failures)
+        answered = bars[inside & ~bars["symbol"].isin(failures)].reset_index(drop=True)
+        return Fetched(answered, actions, self.basis, failures)
 
 
 @pytest.fixture
 def script(monkeypatch):
     if "script" not in _registered:
         register_source("script", Script)
-    Script.bars, Script.actions, Script.failures, Script.asked = [], [], {}, []
+    Script.bars, Script.actions, Script.failures, Script.asked, Script.basis = [], [], {}, [], "as_traded"
     quick = dataclasses.replace(ingest.fetch_prices.policy, first_delay=0.01)
     monkeypatch.setattr(ingest.fetch_prices, "policy", quick)
     return Script
@@ -97,6 +99,19 @@ def test_ingest__asks_again_only_for_the_trailing_sessions_and_for_new_symbols_f
         assert len(stored(run)) == 12
     # ten sessions before 9 April, over Good Friday
     assert script.asked == [(("AAA",), date(2021, 3, 25), date(2021, 4, 12)), (("BBB",), None, date(2021, 4, 12))]
+
+
+def test_ingest__adjusted_prices_are_asked_for_from_the_start_so_that_a_new_end_fits_the_old_beginning(tmp_path, script):
+    """After a dividend of 1 % such a source sends all of its past lowered; ten sessions of it would make a jump that never was."""
+    script.bars, script.basis = week("AAA"), "adjusted"
+    with run_of(tmp_path, ("AAA",)) as run:
+        bring_in_prices(run)
+    script.bars = [(s, d, round(c * 0.99, 4)) for s, d, c in week("AAA")] + [("AAA", "2021-04-12", 104.0)]
+    script.asked.clear()
+    with run_of(tmp_path, ("AAA",), now=datetime(2021, 4, 12, 22, 30, tzinfo=UTC)) as run:
+        bring_in_prices(run)
+        assert [close for _, _, close in stored(run)] == [99.0, 99.99, 100.98, 101.97, 102.96, 104.0]
+    assert script.asked == [(("AAA",), None, date(2021, 4, 12))]
 
 
 def test_ingest__a_changed_bar_is_a_revision_and_the_first_can_still_be_read(tmp_path, script):
