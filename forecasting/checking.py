@@ -157,12 +157,15 @@ def with_closures(findings: tuple[Finding, ...], second: pd.DataFrame) -> tuple[
 
 def told_apart(
     one: pd.DataFrame, two: pd.DataFrame, actions_one: pd.DataFrame, actions_two: pd.DataFrame, basis_one: str, basis_two: str,
-    thresholds: QualityThresholds,
+    thresholds: QualityThresholds, with_actions: bool = True,
 ) -> pd.DataFrame:  # fmt: skip
-    """Where two sources' clean bars, and where both are as traded their actions, differ: ``agreement.COLUMNS``."""
+    """Where two sources' clean bars, and where both are as traded their actions, differ: ``agreement.COLUMNS``.
+
+    ``with_actions``: whether the second tells actions at all; that one which does not knows none means nothing.
+    """
     actions = pd.concat([actions_one, actions_two], ignore_index=True)
     found = [agreement.compare(one, two, thresholds, basis_one, basis_two, actions).disagreements]
-    if basis_one == basis_two == "as_traded":
+    if with_actions and basis_one == basis_two == "as_traded":
         spans = agreement.common_spans(one, two)
         found.append(agreement.compare_actions(actions_one, actions_two, thresholds, spans))
     return pd.concat([part for part in found if len(part)], ignore_index=True) if any(map(len, found)) else found[0]

@@ -14,6 +14,9 @@ from forecasting.features import compute_features
 from forecasting.panel import Panel
 from forecasting.targets import Targets, make_targets
 
+SUSPENSION = 40  # sessions without a bar: the price that it resumes at says little about the one before
+STALE_RUN = 10
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -41,6 +44,21 @@ def ready_rows(panel: Panel, targets: Targets, lookback: int) -> np.ndarray:
     """Rows that a forecast can be made from, bool [R]: ``lookback`` bars of the symbol up to it, and a known scale."""
     nth = np.arange(panel.rows) - panel.starts[:-1][panel.symbol_index]
     return (nth >= lookback - 1) & np.isfinite(targets.scale)
+
+
+def learnable_rows(panel: Panel, lookback: int) -> np.ndarray:
+    """Rows from which something may be learnt, bool [R]: none whose window of ``lookback`` bars crosses a suspension, and none
+    of a run of identical bars without volume, where nothing was traded that a forecast could be about."""
+    first = np.zeros(panel.rows, dtype=bool)
+    first[panel.starts[:-1]] = True
+    step = np.diff(panel.ordinal, prepend=panel.ordinal[:1])
+    crossed = np.cumsum((step > SUSPENSION) & ~first)
+    back = np.maximum(np.arange(panel.rows) - (lookback - 1), panel.starts[:-1][panel.symbol_index])
+    same = (panel.volume == 0.0) & ~first
+    same[1:] &= (panel.volume[:-1] == 0.0) & (panel.close[1:] == panel.close[:-1])
+    run = np.cumsum(~same)
+    stale = np.bincount(run)[run] >= STALE_RUN if panel.rows else same
+    return (crossed == crossed[back]) & ~stale
 
 
 def rows_at(inputs: Inputs, symbols: Sequence[str], origin: date, lookback: int) -> tuple[dict[str, int], dict[str, DataError]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import NotEnoughHistory, UntrustedModel
-from forecasting.inputs import Inputs, make_inputs, ready_rows
+from forecasting.inputs import Inputs, learnable_rows, make_inputs, ready_rows
 from forecasting.lstm.network import LstmSpec, Network
 from forecasting.metrics import LEVELS
 from forecasting.panel import Panel
@@ -113,7 +113,7 @@ def fit_model(
     seen = panel.until(spans.valid_end)  # later rows are not even in memory for the code below
     inputs = make_inputs(seen, spec.features, spec.horizons, seen.symbols, macro)
     masks = label_masks(seen, inputs.targets, spans)
-    ready = ready_rows(seen, inputs.targets, spec.lookback)[:, None]
+    ready = (ready_rows(seen, inputs.targets, spec.lookback) & learnable_rows(seen, spec.lookback))[:, None]
     train, valid = masks["train"] & ready, masks["valid"] & ready
     learnt = len(np.unique(seen.at[train.any(axis=1)]))
     if learnt < 2 * spec.lookback:

@@ -39,6 +39,12 @@ ROW_REASONS: dict[str, tuple[Severity, str]] = {
 _MISSING = ("gap", "long_gap", "calendar_disagrees")  # their sessions are those that are not there
 
 
+#: What can only be said of rows beside those that are stored.
+STORE_REASONS: dict[str, tuple[Severity, str]] = {
+    "restated": ("warn", "most of the stored history came again with other values, as after a split; both are kept"),
+}
+
+
 @dataclass(frozen=True)
 class Account:
     """Where the rows of a symbol went. Every row that came is in exactly one of kept, merged, outside and quarantined;
@@ -68,7 +74,7 @@ class Account:
 @cache
 def rules() -> dict[str, tuple[str, str]]:
     """Every code that a finding about prices can have: (severity, what is wrong), in order of importance."""
-    return {**ROW_REASONS, **REASONS, **agreement.REASONS}
+    return {**ROW_REASONS, **REASONS, **agreement.REASONS, **STORE_REASONS}
 
 
 def severity_of(code: str) -> Severity:

@@ -50,6 +50,7 @@ class AlphaVantageSource:
     ) -> None:
         if function not in FUNCTIONS:
             raise SettingError("alpha_vantage.function", function, " or ".join(FUNCTIONS))
+        self.tells_actions = function.endswith("ADJUSTED")
         self.cost = Cost(1, seconds_between, per_day)
         self.meter = Meter(self.cost)
         self._function, self._spelling = function, {k.upper(): v for k, v in (spelling or {}).items()}

@@ -74,6 +74,8 @@ class Fetched:
 class Source(Protocol):
     """A source of daily prices. ``name`` is what settings, tables and messages call it.
 
+    ``tells_actions``, where a source has it, says whether it knows of splits and dividends.
+
     A source that asks over the network also has ``cost`` (a Cost) and ``meter`` (a sources.meter.Meter that counts its
     requests and keeps them within the budget; the run puts one there that remembers earlier runs).
     """

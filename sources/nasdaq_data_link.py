@@ -56,6 +56,7 @@ class NasdaqDataLinkSource:
     """
 
     name = "nasdaq_data_link"
+    tells_actions = True
     cost = Cost(requests_per_symbol=1, seconds_between=0.5)
 
     def __init__(

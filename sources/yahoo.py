@@ -53,6 +53,7 @@ class YahooSource:
     """
 
     name = "yahoo"
+    tells_actions = True
     cost = Cost(requests_per_symbol=2)  # the prices, and the first time the symbol's time zone
 
     def __init__(

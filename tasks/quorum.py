@@ -40,10 +40,13 @@ def compared(run: Run, arrived: Arrived, delivery: Delivery) -> tuple[Delivery, 
         clean = clean_bars(second, None, run.final, thresholds=run.settings.quality).bars
         actions = load_landing(run.home, landed.actions)
         first, told, theirs = (frame[frame["symbol"].isin(symbols)] for frame in (delivery.bars, delivery.told, actions))
-        table = told_apart(first, clean, told, theirs, delivery.basis, landed.basis, run.settings.quality)
+        source = run.ranked.sources[landed.source]
+        knows = getattr(source, "tells_actions", len(actions) > 0)
+        table = told_apart(first, clean, told, theirs, delivery.basis, landed.basis, run.settings.quality, knows)
         table = table.assign(first_source=delivery.source, second_source=landed.source)
         findings = in_order((*with_closures(delivery.findings, second), *disagreement_findings(table)))
         delivery = _set_aside(run, replace(delivery, findings=findings), table)
+        delivery = _set_actions_aside(delivery, table)
         tables.append(table)
     if len(delivery.unwanted):
         tables += _with_stored(run, delivery)
@@ -67,6 +70,26 @@ def _set_aside(run: Run, delivery: Delivery, table: pd.DataFrame) -> Delivery:
     rows = held[_KEY].assign(reason="sources_disagree", severity="quarantine", message=said)
     rows["row_json"] = [row.to_json(date_format="iso") for _, row in held[[*_KEY, *_PRICES, "volume"]].iterrows()]
     return delivery.without(rows[QUARANTINE])
+
+
+def _set_actions_aside(delivery: Delivery, table: pd.DataFrame) -> Delivery:
+    """The delivery without the splits and dividends that the other source does not know or tells with another amount."""
+    import pandas as pd
+
+    grave = table[(table["verdict"] == "quarantine") & table["field"].isin(["split", "dividend"])]
+    key = ["symbol", "session", "kind"]
+    held = delivery.actions.merge(grave.rename(columns={"field": "kind"}), on=key)
+    if held.empty:
+        return delivery
+    said = []
+    for row in held.itertuples():
+        theirs = "none" if pd.isna(row.second_value) else f"{row.second_value:g}"
+        said.append(f"a {row.kind} of {row.value:g} in {row.first_source}, {theirs} in {row.second_source}")
+    rows = held[_KEY].assign(reason="actions_disagree", severity="quarantine", message=said)
+    rows["row_json"] = [row.to_json(date_format="iso") for _, row in held[[*key, "value"]].iterrows()]
+    gone = pd.MultiIndex.from_frame(delivery.actions[key]).isin(pd.MultiIndex.from_frame(held[key]))
+    aside = pd.concat([delivery.aside, rows[QUARANTINE]], ignore_index=True) if len(delivery.aside) else rows[QUARANTINE]
+    return replace(delivery, actions=delivery.actions[~gone].reset_index(drop=True), aside=aside)
 
 
 def _with_stored(run: Run, delivery: Delivery) -> list[pd.DataFrame]:

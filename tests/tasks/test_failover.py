@@ -32,7 +32,8 @@ class Scripted:
 
     @classmethod
     def reset(cls) -> None:
-        cls.bars, cls.failures, cls.asked, cls.currency, cls.basis = [], {}, [], {}, "as_traded"
+        cls.bars, cls.actions, cls.failures, cls.asked, cls.currency, cls.basis = [], [], {}, [], {}, "as_traded"
+        cls.tells_actions = False
 
     def symbols(self):
         return None
@@ -48,7 +49,8 @@ class Scripted:
         bars = typed_frame(BAR_COLUMNS, rows)
         bars = bars[(bars["session"] >= str(start or "1900-01-01")) & (bars["session"] <= str(end))].reset_index(drop=True)
         failures = {s: e for s, e in self.failures.items() if s in symbols}
-        return Fetched(bars, typed_frame(ACTION_COLUMNS), self.basis, failures, currency=self.currency)
+        actions = typed_frame(ACTION_COLUMNS, self.actions)
+        return Fetched(bars, actions, self.basis, failures, currency=self.currency)
 
 
 class First(Scripted):
@@ -193,3 +195,21 @@ def test_order__a_source_asked_for_by_name_is_asked_alone(tmp_path):
         bring_in_prices(run)
         assert asked_for(run, "SELECT DISTINCT source, min(close) FROM prices GROUP BY 1") == [("second", 50.0)]
     assert First.asked == []
+
+
+def test_quorum__a_dividend_that_the_second_does_not_know_is_set_aside_and_the_bars_stay(tmp_path):
+    First.bars, Second.bars = week("AAA"), week("AAA")
+    First.actions, Second.tells_actions = [("AAA", "2021-04-07", "dividend", 0.5)], True
+    with run_of(tmp_path, ("AAA",)) as run:
+        bring_in_prices(run)
+        assert asked_for(run, "FROM actions") == [] and asked_for(run, "SELECT count(*) FROM prices") == [(5,)]
+        said = asked_for(run, "SELECT session::VARCHAR, reason, message FROM quarantine")
+        assert said == [("2021-04-07", "actions_disagree", "a dividend of 0.5 in first, none in second")]
+
+
+def test_quorum__a_second_that_tells_no_actions_refutes_none(tmp_path):
+    First.bars, Second.bars = week("AAA"), week("AAA")
+    First.actions = [("AAA", "2021-04-07", "dividend", 0.5)]
+    with run_of(tmp_path, ("AAA",)) as run:
+        bring_in_prices(run)
+        assert asked_for(run, "SELECT kind, value FROM actions") == [("dividend", 0.5)]

@@ -102,7 +102,7 @@ def test_ingest__asks_again_only_for_the_trailing_sessions_and_for_new_symbols_f
 
 
 def test_ingest__adjusted_prices_are_asked_for_from_the_start_so_that_a_new_end_fits_the_old_beginning(tmp_path, script):
-    """After a dividend of 1 % such a source sends all of its past lowered; ten sessions of it would make a jump that never was."""
+    """After a dividend such a source sends all of its past lowered; ten sessions of it would make a jump that never was."""
     script.bars, script.basis = week("AAA"), "adjusted"
     with run_of(tmp_path, ("AAA",)) as run:
         bring_in_prices(run)
