@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,6 +14,7 @@ import pandas as pd
 
 from forecasting.errors import NextcloseError, SettingError
 from forecasting.macro import VINTAGE_COLUMNS
+from sources.registry import made
 
 # name -> module and class, imported only when asked for
 _BUILT_IN = {
@@ -73,19 +73,10 @@ def macro_source_names() -> tuple[str, ...]:
 
 def make_macro_source(name: str, options: Mapping[str, Any] | None = None) -> MacroSource:
     """The source with its options; SettingError for an unknown name, an unknown option or one that is missing."""
-    options = dict(options or {})
     if name not in _BUILT_IN:
         raise SettingError("macro.source", name, _nearest(name, macro_source_names()))
     module, cls = _BUILT_IN[name]
-    factory = getattr(import_module(module), cls)
-    parameters = inspect.signature(factory).parameters
-    for option in options:
-        if option not in parameters:
-            raise SettingError(f"macro.options.{name}", option, _nearest(option, tuple(parameters)))
-    for option, parameter in parameters.items():
-        if parameter.default is inspect.Parameter.empty and option not in options:
-            raise SettingError(f"macro.{option}", None, f"a value: the source {name} cannot do without")
-    return factory(**options)
+    return made(getattr(import_module(module), cls), options or {}, f"macro.options.{name}", ".")
 
 
 def _nearest(found: str, known: tuple[str, ...]) -> str:

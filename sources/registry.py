@@ -68,13 +68,19 @@ def make_source(name: str, options: Mapping[str, Any] | None = None) -> Source:
         factory = getattr(import_module(module), cls)
     else:
         raise SettingError("source", name, _suggest(name, source_names()))
+    return made(factory, options, f"{name} option")
+
+
+def made(factory: Callable[..., Any], options: Mapping[str, Any], label: str, between: str = " ") -> Any:
+    """``factory`` called with its options; SettingError that begins with ``label`` for one that is unknown or
+    missing (there ``between`` stands before the option)."""
     parameters = inspect.signature(factory).parameters
     for option in options:
         if option not in parameters:
-            raise SettingError(f"{name} option", option, _suggest(option, tuple(parameters)))
+            raise SettingError(label, option, _suggest(option, tuple(parameters)))
     for option, parameter in parameters.items():
         if parameter.default is inspect.Parameter.empty and option not in options:
-            raise SettingError(f"{name} option {option}", None, "a value: the source cannot do without")
+            raise SettingError(f"{label}{between}{option}", None, "a value: the source cannot do without")
     return factory(**options)
 
 

@@ -201,7 +201,7 @@ def test_make_macro_source__by_name_with_the_options_checked():
     for name, options, says in [
         ("fredd", {}, "did you mean 'fred'"),
         ("fred", {"wait": [1]}, "macro.options.fred is 'wait'.*'waits'"),
-        ("files", {}, "macro.path is None.*cannot do without"),
+        ("files", {}, "macro.options.files.path is None.*cannot do without"),
     ]:
         with pytest.raises(SettingError, match=says):
             make_macro_source(name, options)

@@ -284,7 +284,7 @@ def test_settings__say_what_is_wrong(macro, says):
 
 def test_settings__wrong_options_stop_the_run_before_anything_is_done(tmp_path):
     for macro, says in [
-        ({"source": ["files"]}, r"macro\.path is None.*cannot do without"),
+        ({"source": ["files"]}, r"macro.options.files.path is None.*cannot do without"),
         ({"source": ["fred"], "series": ["VIX"], "options": {"fred": {"key": "x"}}}, r"macro\.options\.fred is 'key'"),
     ]:
         with pytest.raises(SettingError, match=says), run_of(tmp_path, macro, "2024-03-07"):
