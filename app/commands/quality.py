@@ -114,13 +114,34 @@ def _show(entry: dict[str, Any]) -> None:
     for note in entry["notes"]:
         say(f"  {note}")
     findings = entry["findings"]
-    if findings:
+    if len({f.symbol for f in findings}) > _SHOWN:
+        _show_by_rule(findings)
+    elif findings:
         rows = [(f.rule, f.severity, f.symbol or "-", *_span(f.sessions), f.message) for f in findings[:_SHOWN]]
         words = ("rule", "severity", "symbol", "in words")
         table(("rule", "severity", "symbol", "sessions", "first", "last", "in words"), rows, left=words)
-    if len(findings) > _SHOWN:
-        say(f"  and {len(findings) - _SHOWN} more; --json lists all")
+        if len(findings) > _SHOWN:
+            say(f"  and {len(findings) - _SHOWN} more; --json lists all")
     say()
+
+
+def _show_by_rule(findings: Sequence[Finding]) -> None:
+    """Many symbols: one row a rule, the gravest and the most frequent first, with one symbol for example."""
+    from app.printing import say, table
+    from forecasting.verdicts import SEVERITIES
+
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.rule, finding.severity), []).append(finding)
+    ranked = sorted(groups.items(), key=lambda item: (-SEVERITIES.index(item[0][1]), -len(item[1]), item[0]))
+    rows = [
+        (rule, severity, len(found), sum(f.rows for f in found), found[0].symbol or "-", found[0].message)
+        for (rule, severity), found in ranked
+    ]
+    table(
+        ("rule", "severity", "symbols", "rows", "example", "in words"), rows, left=("rule", "severity", "example", "in words")
+    )
+    say("  --json lists every symbol and session")
 
 
 def _span(sessions: Sequence[date]) -> tuple[int | None, date | None, date | None]:
