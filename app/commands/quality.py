@@ -13,9 +13,11 @@ from app.common import COMMON, Common
 
 if TYPE_CHECKING:
     from forecasting.quality_thresholds import QualityThresholds
+    from forecasting.verdicts import Finding
 
 REJECTED = 4  # the code of an error about data
 _SHOWN = 200  # findings that a table for people holds; programs get all
+_MANY = 20  # symbols beyond which a table for people has one row a rule
 _COUNTS = ("symbol", "received", "kept", "merged", "quarantined", "warned")
 
 
@@ -114,7 +116,7 @@ def _show(entry: dict[str, Any]) -> None:
     for note in entry["notes"]:
         say(f"  {note}")
     findings = entry["findings"]
-    if len({f.symbol for f in findings}) > _SHOWN:
+    if len({f.symbol for f in findings}) > _MANY:
         _show_by_rule(findings)
     elif findings:
         rows = [(f.rule, f.severity, f.symbol or "-", *_span(f.sessions), f.message) for f in findings[:_SHOWN]]
