@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from forecasting.errors import PricesFileError, SymbolError
 from forecasting.symbols import normalise_symbol
 from sources import spelling
-from sources.tables import RawTable
+from sources.raw_table import RawTable
 
 # code: what is wrong with a delivered row that is no bar. Those that cleaning knows too are called the same there.
 REJECT_REASONS = {

@@ -12,7 +12,7 @@ import pyarrow.csv as pacsv
 
 from forecasting.errors import PricesFileError
 from sources import spelling
-from sources.tables import RawTable, flat
+from sources.raw_table import RawTable, flat
 
 Broken = list[tuple[int, str, str, str]]
 

@@ -29,6 +29,7 @@ from sources.form import Form, takes_form
 from sources.keys import from_environment
 from sources.meter import Meter
 from sources.price_tables import Loaded, load_tables
+from sources.raw_table import RawTable
 
 _EVER = (date(1900, 1, 1), date(9999, 12, 31))
 _READ_ONLY = {
@@ -125,7 +126,7 @@ class DatabaseSource:
             raise PricesFileError(self._place, "the query gave no rows", "correct the option query")
         return load_tables([raw], self._form, self._place)
 
-    def _rows(self, symbols: tuple[str, ...], start: date | None, end: date | None) -> tables.RawTable:
+    def _rows(self, symbols: tuple[str, ...], start: date | None, end: date | None) -> RawTable:
         given = {"symbols": list(symbols), "start": start or _EVER[0], "end": end or _EVER[1]}
         bound = {name: given[name] for name in self._bound}
         with self.meter.request(self.name):
@@ -149,7 +150,7 @@ class DatabaseSource:
             raise SettingError("database.table", table, f"one of {', '.join(there[:8])}")
         return ".".join(quoted(part) for part in table.split("."))
 
-    def _ask_server(self, bound: Mapping[str, Any]) -> tables.RawTable:
+    def _ask_server(self, bound: Mapping[str, Any]) -> RawTable:
         url = self._url
         if self._password_env is not None:
             password = from_environment(self._password_env)
@@ -158,12 +159,12 @@ class DatabaseSource:
                 raise Blocked(self.name, None, said, f"export {self._password_env}=…")
             url = url.set(password=password)
 
-        def ask() -> tables.RawTable:
+        def ask() -> RawTable:
             return self._run(sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True), bound)
 
         return self._translated(ask, url.password)
 
-    def _run(self, engine: sa.Engine, bound: Mapping[str, Any]) -> tables.RawTable:
+    def _run(self, engine: sa.Engine, bound: Mapping[str, Any]) -> RawTable:
         kind = engine.dialect.name
         options = {"postgresql_readonly": True} if kind == "postgresql" else {}
         with engine.connect().execution_options(**options) as con:
@@ -186,7 +187,7 @@ class DatabaseSource:
             raw.notes.append(f"{kind} has no read-only connections: give it an account that may only read")
         return raw
 
-    def _translated(self, work: Callable[[], tables.RawTable], password: str | None = None) -> tables.RawTable:
+    def _translated(self, work: Callable[[], RawTable], password: str | None = None) -> RawTable:
         """What ``work`` gives; errors of SQLAlchemy and of the driver as ours. Those hold the address and the password, so
         they are not even the context of what is raised."""
         try:

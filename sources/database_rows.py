@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from forecasting.errors import SettingError
-from sources.tables import RawTable
+from sources.raw_table import RawTable
 
 _AT_ONCE = 50_000
 

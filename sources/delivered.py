@@ -16,6 +16,7 @@ from forecasting.errors import Malformed, NextcloseError, NoSession, Partial, So
 from sources import spelling, tables
 from sources.base import ACTION_COLUMNS, BAR_COLUMNS, REJECT_COLUMNS, Basis, Fetched, in_span, missing_symbols, typed_frame
 from sources.cells import read_columns
+from sources.raw_table import RawTable
 
 _PRICES = ("open", "high", "low", "close", "volume")
 
@@ -34,7 +35,7 @@ class Delivered:
         return len(self.bars) + len(self.rejects)
 
 
-def table_of(source: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tables.RawTable:
+def table_of(source: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> RawTable:
     """Rows of JSON as a raw table, every cell as the text that was delivered; a row too short or too long is a broken line."""
     width = len(names)
     whole = [(n, row) for n, row in enumerate(rows, start=1) if isinstance(row, (list, tuple)) and len(row) == width]
@@ -48,10 +49,10 @@ def table_of(source: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -
         name: pa.array([None if row[i] is None else str(row[i]) for _, row in whole], pa.string())
         for i, name in enumerate(names)
     }
-    return tables.RawTable(Path(source), columns, np.array([n for n, _ in whole], dtype=np.int64), broken)
+    return RawTable(Path(source), columns, np.array([n for n, _ in whole], dtype=np.int64), broken)
 
 
-def csv_of(source: str, symbol: str, content: bytes) -> tables.RawTable:
+def csv_of(source: str, symbol: str, content: bytes) -> RawTable:
     """The body of a CSV answer as a raw table; Malformed where it is none."""
     try:
         return tables.read_table_bytes(Path(f"{source}.csv"), content)
@@ -59,7 +60,7 @@ def csv_of(source: str, symbol: str, content: bytes) -> tables.RawTable:
         raise Malformed(source, symbol, f"an answer that is no table of prices ({error})") from error
 
 
-def read_delivered(source: str, symbol: str, raw: tables.RawTable, currency: str | None = None) -> Delivered:
+def read_delivered(source: str, symbol: str, raw: RawTable, currency: str | None = None) -> Delivered:
     """Bars, actions and rejects of one symbol, ascending. Malformed where a column is missing or no date can be read.
 
     A column of dividends or splits gives actions (a split of 1.0 is none); an adjusted close gives ``adj_ratio``.

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from forecasting.errors import PricesFileError, SettingError, SourceDown
 from sources import tables
+from sources.raw_table import RawTable
 from sources.read_only_sql import dollar_style
 
 _CLOSED = {
@@ -26,9 +27,7 @@ _CLOSED = {
 }
 
 
-def query_duckdb(
-    path: Path, query: str, parameters: Mapping[str, Any], timeout_seconds: float, most_rows: int
-) -> tables.RawTable:
+def query_duckdb(path: Path, query: str, parameters: Mapping[str, Any], timeout_seconds: float, most_rows: int) -> RawTable:
     """The rows of one query. In a Parquet file the table is called ``prices``.
 
     PricesFileError: no such database; SourceDown: somebody is writing it; SettingError: the query is wrong or too large.

@@ -12,7 +12,7 @@ import pyarrow as pa
 from forecasting.errors import PricesFileError
 from sources import zip_members
 from sources.csv_tables import check_header, without_blank_rows, without_repeated_header
-from sources.tables import RawTable
+from sources.raw_table import RawTable
 
 _MOST_CELLS = 20_000_000
 

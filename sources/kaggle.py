@@ -19,6 +19,7 @@ from sources.form import Form, takes_form
 from sources.keys import from_environment
 from sources.meter import Meter
 from sources.price_tables import Loaded, load_tables, price_columns
+from sources.raw_table import RawTable
 from sources.web import Answer, Web
 
 USER, KEY = "KAGGLE_USERNAME", "KAGGLE_KEY"
@@ -85,7 +86,7 @@ class KaggleSource:
         loaded = load_tables(self._prices(passed), self._form, self._where)
         return loaded if not passed else loaded.noting(passed)
 
-    def _prices(self, passed: list[str]) -> Iterator[tables.RawTable]:
+    def _prices(self, passed: list[str]) -> Iterator[RawTable]:
         """The tables that hold prices; why each of the others is passed over goes into ``passed``."""
         refused: PricesFileError | None = None
         count = 0

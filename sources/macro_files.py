@@ -20,6 +20,7 @@ from forecasting.errors import NextcloseError, PricesFileError, UnknownSymbol
 from forecasting.macro import end_of_day
 from sources import spelling, tables
 from sources.macro import MacroFetched, macro_values
+from sources.raw_table import RawTable
 
 _ABOUT = ("date", "observationdate", "session", "datetime", "about")
 _PUBLISHED = ("publishedat", "published", "releasedat", "released", "releasedate", "realtimestart", "vintage", "vintagedate")
@@ -90,7 +91,7 @@ def read_macro(path: str | Path) -> pd.DataFrame:
     return macro_table(tables.read_table(path), path)
 
 
-def macro_table(raw: tables.RawTable, path: Path) -> pd.DataFrame:
+def macro_table(raw: RawTable, path: Path) -> pd.DataFrame:
     """The values of a table as ``read_macro`` tells; ``path`` is what it is called."""
     names = {spelling.plain(name): name for name in raw.columns}
     date_column = next((names[n] for n in _ABOUT if n in names), None)
@@ -150,7 +151,7 @@ def _without_repeats(values: pd.DataFrame) -> pd.DataFrame:
     return values[~same].reset_index(drop=True)
 
 
-def _days(raw: tables.RawTable, path: Path, column: str) -> np.ndarray:
+def _days(raw: RawTable, path: Path, column: str) -> np.ndarray:
     cells = [str(cell) for cell in raw.columns[column].to_pylist()]
     order = spelling.written_order(cells) or "mdy"
     known: dict[str, date] = {}  # a file of several series writes each day as often
@@ -164,7 +165,7 @@ def _days(raw: tables.RawTable, path: Path, column: str) -> np.ndarray:
     return np.array([known[cell] for cell in cells], dtype="datetime64[D]").astype("datetime64[us]")
 
 
-def _instants(raw: tables.RawTable, path: Path, column: str) -> np.ndarray:
+def _instants(raw: RawTable, path: Path, column: str) -> np.ndarray:
     """When each value was published: the instant where its zone is written, otherwise the end of the day in New York."""
     cells = raw.columns[column].to_pylist()
     order = spelling.written_order([c for c in cells if isinstance(c, str)]) or "mdy"
@@ -196,7 +197,7 @@ def _exact(cell: object) -> datetime | None:
     return cell if isinstance(cell, datetime) and cell.tzinfo is not None else None
 
 
-def _values(raw: tables.RawTable, path: Path, column: str) -> np.ndarray:
+def _values(raw: RawTable, path: Path, column: str) -> np.ndarray:
     values = np.empty(raw.rows)
     for i, (line, cell) in enumerate(zip(raw.line, raw.columns[column].to_pylist(), strict=True)):
         if cell is None or isinstance(cell, (int, float)):

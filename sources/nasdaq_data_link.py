@@ -25,7 +25,7 @@ from sources.base import Cost, Fetched
 from sources.delivered import Delivered, check_symbol, csv_of, fetched, read_delivered, table_of, without_rows
 from sources.keys import from_environment
 from sources.meter import Meter
-from sources.tables import RawTable
+from sources.raw_table import RawTable
 from sources.web import Answer, Web
 
 KEYS = ("NASDAQ_DATA_LINK_API_KEY", "QUANDL_API_KEY")

@@ -19,7 +19,7 @@ from sources.base import ACTION_COLUMNS, BAR_COLUMNS, REJECT_COLUMNS, Fetched, i
 from sources.basis import Settled, settle
 from sources.cells import Columns, read_columns
 from sources.form import Form
-from sources.tables import RawTable
+from sources.raw_table import RawTable
 
 Reject = tuple[str | None, object, int, str, str, str]
 

@@ -29,8 +29,8 @@ from sources.html_tables import HtmlTable, html_tables
 from sources.http_csv import address
 from sources.meter import Meter
 from sources.price_tables import fetch_asked, read_prices
+from sources.raw_table import RawTable
 from sources.robots import Robots
-from sources.tables import RawTable
 from sources.web import Web
 
 _POLITE = 2.0  # seconds between two pages
