@@ -78,7 +78,7 @@ def _store_delivery(
     append_symbols(tx, _symbol_rows(run, arrived, delivery, known), run.now)
     stored = append_bars(tx, delivery.bars, source, delivery.basis, run.now)
     asked_before = set(known.loc[known["source"] == source, "symbol"])
-    append_actions(tx, _with_retractions(tx, delivery.actions, delivery.bars, asked_before), source, run.now)
+    append_actions(tx, _with_retractions(tx, delivery, asked_before), source, run.now)
     if len(delivery.aside):
         append_quarantine(tx, delivery.aside, source, run.now)
     append_quality(tx, _accounts(delivery, stored), run.origin, run.now)
@@ -145,16 +145,17 @@ def _remark(run: Run, findings: tuple[Finding, ...]) -> None:
             run.note(f"and {len(alike) - _SHOWN} more symbols like {alike[_SHOWN - 1].symbol} ({alike[0].rule})")
 
 
-def _with_retractions(tx: Tx, actions: pd.DataFrame, bars: pd.DataFrame, asked_before: set[str]) -> pd.DataFrame:
-    """The actions that came, and for each stored one of the same span that did not come again its retraction.
+def _with_retractions(tx: Tx, delivery: Delivery, asked_before: set[str]) -> pd.DataFrame:
+    """The actions that came, and for each stored one of the same span that the source does not tell any more its retraction.
 
-    Only for symbols whose prices came from the same source before: another source may know nothing of actions.
+    One that it still tells, but that is in doubt today, stays as it is stored. Only for symbols whose prices came from the
+    same source before: another source may know nothing of actions.
     """
     import pandas as pd
 
     from storage.bars import read_actions
 
-    bars = bars[bars["symbol"].isin(asked_before)]
+    actions, bars = delivery.actions, delivery.bars[delivery.bars["symbol"].isin(asked_before)]
     if bars.empty:
         return actions
     span = bars.groupby("symbol")["session"].agg(["min", "max"])
@@ -163,7 +164,7 @@ def _with_retractions(tx: Tx, actions: pd.DataFrame, bars: pd.DataFrame, asked_b
     # The first bar has none before it that could show an action of its day.
     inside = stored[(inside["session"] > inside["min"]) & (inside["session"] <= inside["max"])]
     key = ["symbol", "session", "kind"]
-    gone = inside.merge(actions[key], on=key, how="left", indicator=True).query("_merge == 'left_only'")
+    gone = inside.merge(delivery.told[key].drop_duplicates(), on=key, how="left", indicator=True).query("_merge == 'left_only'")
     if gone.empty:
         return actions
     return pd.concat([actions, gone[key].assign(value=float("nan"))], ignore_index=True)

@@ -143,6 +143,22 @@ def test_ingest__an_action_that_is_not_told_any_more_is_retracted(tmp_path, scri
             assert read_actions(con, as_of=NOW)["value"].tolist() == [0.1, 0.5]
 
 
+def test_ingest__an_action_that_is_in_doubt_today_stays_as_it_is_stored(tmp_path, script):
+    """A dividend without a bar before it is kept, as nothing can be told; with the bar of the day before it looks absurd."""
+    script.bars, script.actions = week("AAA")[2:], [("AAA", "2021-04-07", "dividend", 40.0)]
+    with run_of(tmp_path, ("AAA",)) as run:
+        bring_in_prices(run)
+        with run.db.reading() as con:
+            assert read_actions(con)["value"].tolist() == [40.0]
+    script.bars = [*week("AAA"), ("AAA", "2021-04-12", 105.0)]
+    with run_of(tmp_path, ("AAA",), now=datetime(2021, 4, 12, 22, 30, tzinfo=UTC)) as run:
+        bring_in_prices(run)
+        with run.db.reading() as con:
+            assert read_actions(con)["value"].tolist() == [40.0]
+            [reason] = con.execute("SELECT reason FROM quarantine WHERE symbol = 'AAA'").fetchone()
+    assert reason.startswith("dividend_")
+
+
 def test_ingest__the_bar_of_a_session_that_still_runs_is_not_stored(tmp_path, script):
     script.bars = week("AAA")
     during = datetime(2021, 4, 9, 17, 0, tzinfo=UTC)  # 13:00 in New York
