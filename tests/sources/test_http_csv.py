@@ -103,7 +103,7 @@ def test_http_csv__a_packed_table_and_a_bomb(server):
         (text("no", status=429), RateLimited, "429"),
         (text("no", status=500), SourceDown, "500"),
         (text("<!DOCTYPE html><p>sign in"), Blocked, "web page"),
-        (text(CSV, cut=20), SourceDown, ""),
+        (text(CSV, cut=20), SourceDown, "connection|ended|broke"),
         (text("a,b\n1,2\n"), PricesFileError, "no column for date"),
         (text(""), PricesFileError, "the file is empty"),
         (redirect("http://127.0.0.1:1/AAPL.csv"), Blocked, "refused"),
