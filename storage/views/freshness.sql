@@ -2,6 +2,7 @@
 --   symbol: ticker as the exchange writes it, upper case
 --   calendar: exchange calendar of the symbol
 --   currency: currency of its prices, where the source says it
+--   unit: how much of that currency's major unit a price of 1 is: 0.01 where prices are in pence
 --   source: where its prices come from
 --   first_session: oldest stored session
 --   last_session: newest stored session
@@ -19,7 +20,7 @@ stored AS (
     FROM store.bars GROUP BY symbol
 ),
 placed AS (
-    SELECT s.*, k.calendar, k.currency, k.source FROM stored AS s LEFT JOIN known AS k ON k.symbol = s.symbol
+    SELECT s.*, k.calendar, k.currency, k.unit, k.source FROM stored AS s LEFT JOIN known AS k ON k.symbol = s.symbol
 ),
 newest AS (
     SELECT calendar, max(last_session) AS last_session FROM placed GROUP BY calendar
@@ -36,7 +37,7 @@ forecast AS (
     SELECT symbol, max(origin) AS last_origin FROM store.forecasts WHERE serving GROUP BY symbol
 )
 SELECT
-    p.symbol, p.calendar, p.currency, p.source, p.first_session, p.last_session, p.sessions,
+    p.symbol, p.calendar, p.currency, p.unit, p.source, p.first_session, p.last_session, p.sessions,
     coalesce(l.sessions_behind, 0) AS sessions_behind, p.last_known_at, f.last_origin
 FROM placed AS p
 LEFT JOIN late AS l ON l.symbol = p.symbol
