@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tasks.ingest import Arrived, Landed
+from tasks.ingest import Landed
 from tasks.run import Run
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Delivery:
         return replace(self, bars=self.bars[~gone].reset_index(drop=True), aside=aside, counts=counts)
 
 
-def delivered(run: Run, arrived: Arrived, landed: Landed) -> Delivery:
+def delivered(run: Run, landed: Landed) -> Delivery:
     """Read a delivery from its landing files, clean it and account for it."""
     import pandas as pd
 

@@ -40,15 +40,14 @@ class Landed:
 class Arrived:
     """What has come for one chunk of symbols so far, over all tries, and who failed why.
 
-    ``answered``: symbol → source. ``rank``: how far down its order of sources a symbol is. ``begin``: from which session on
-    it was asked for. ``checks``: what the sources said that check the others; never stored as prices.
+    ``answered``: symbol → source. ``rank``: how far down its order of sources a symbol is. ``checks``: what the sources said
+    that check the others; never stored as prices.
     """
 
     landed: list[Landed] = field(default_factory=list)
     checks: list[Landed] = field(default_factory=list)
     answered: dict[str, str] = field(default_factory=dict)
     rank: dict[str, int] = field(default_factory=dict)
-    begin: dict[str, date | None] = field(default_factory=dict)
     currency: dict[str, str] = field(default_factory=dict)
     failures: dict[str, SourceError] = field(default_factory=dict)
     rows: int = 0
@@ -195,7 +194,6 @@ def _groups(
         name = _next_source(run, arrived, symbol)
         bounded_first = arrived.rank.get(symbol, 0) == 0 and run.ranked.sources[name].symbols() is not None
         since = start if bounded_first else begin[symbol]
-        arrived.begin[symbol] = since
         groups.setdefault((name, since), []).append(symbol)
     return sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1])))
 

@@ -51,7 +51,8 @@ def compared(run: Run, arrived: Arrived, delivery: Delivery) -> tuple[Delivery, 
     if len(delivery.unwanted):
         tables += _with_stored(run, delivery)
     tables = [table for table in tables if len(table)]
-    return delivery, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    once = [*_KEY, "field", "second_source"]
+    return delivery, pd.concat(tables, ignore_index=True).drop_duplicates(once) if tables else pd.DataFrame()
 
 
 def _set_aside(run: Run, delivery: Delivery, table: pd.DataFrame) -> Delivery:

@@ -43,6 +43,8 @@ def store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
     cleaned = [_cleaned(run, arrived, landed) for landed in arrived.landed]
     with run.db.writing(run.lease, run.run_id, name) as tx:
         stored = [_store_delivery(run, tx, arrived, *parts, known) for parts in cleaned]
+        if stored:
+            _store_account(run, tx, [part[3] for part in stored], [part[4] for part in stored])
         refused = [r for r in run.refusals.values() if r.symbol in symbols]
         if refused:
             append_quarantine(tx, refusal_rows(refused, run.origin), run.source_name, run.now)
@@ -60,7 +62,7 @@ def _cleaned(run: Run, arrived: Arrived, landed: Landed) -> tuple[Delivery, pd.D
     from tasks.delivery import delivered
     from tasks.quorum import compared
 
-    delivery, disagreements = compared(run, arrived, delivered(run, arrived, landed))
+    delivery, disagreements = compared(run, arrived, delivered(run, landed))
     Bars.validate(delivery.bars)  # the door to the store; what cleaning let through must hold
     _remark(run, delivery.findings)
     return delivery, disagreements
@@ -68,10 +70,11 @@ def _cleaned(run: Run, arrived: Arrived, landed: Landed) -> tuple[Delivery, pd.D
 
 def _store_delivery(
     run: Run, tx: Tx, arrived: Arrived, delivery: Delivery, disagreements: pd.DataFrame, known: pd.DataFrame
-) -> tuple[int, int, int]:
-    """Write one delivery; returns how many bars are new, how many revised and how many rows were set aside."""
+) -> tuple[int, int, int, pd.DataFrame, pd.DataFrame]:
+    """Write one delivery; returns how many bars are new, how many revised and how many rows were set aside, and what became of
+    the rows of each symbol and what was found about them."""
     from storage.bars import append_actions, append_bars, append_symbols
-    from storage.quality import append_disagreements, append_findings, append_quality
+    from storage.quality import append_disagreements
     from storage.quarantine import append_quarantine
 
     source = delivery.source
@@ -81,13 +84,24 @@ def _store_delivery(
     append_actions(tx, _with_retractions(tx, delivery, asked_before), source, run.now)
     if len(delivery.aside):
         append_quarantine(tx, delivery.aside, source, run.now)
-    append_quality(tx, _accounts(delivery, stored), run.origin, run.now)
-    findings = delivery.findings + _restated(run, stored)
-    if findings:
-        append_findings(tx, _finding_rows(source, findings), run.origin, run.now)
     if len(disagreements):
         append_disagreements(tx, disagreements, run.now)
-    return stored.stored, stored.revised, len(delivery.aside)
+    found = _finding_rows(source, delivery.findings + _restated(run, stored))
+    return stored.stored, stored.revised, len(delivery.aside), _accounts(delivery, stored), found
+
+
+def _store_account(run: Run, tx: Tx, accounts: list[pd.DataFrame], findings: list[pd.DataFrame]) -> None:
+    """Write one account a source and symbol and one finding a rule: a symbol that was asked for twice has two answers."""
+    import pandas as pd
+
+    from storage.quality import append_findings, append_quality
+
+    key = ["source", "symbol"]
+    append_quality(tx, pd.concat(accounts).groupby(key, as_index=False).sum(), run.origin, run.now)
+    found = pd.concat(findings)
+    if len(found):
+        last = {"severity": "first", "rows": "sum", "first_session": "min", "last_session": "max", "message": "first"}
+        append_findings(tx, found.groupby([*key, "rule"], as_index=False, sort=True).agg(last), run.origin, run.now)
 
 
 def _accounts(delivery: Delivery, stored: Appended) -> pd.DataFrame:

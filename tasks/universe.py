@@ -22,14 +22,14 @@ def settle_universe(run: Run) -> Receipt:
     from storage.quarantine import append_quarantine
     from storage.universe import append_universe
 
-    if run.done("settle_universe"):
-        return Receipt(text="settled before")
     listed = _listed(run)
     gone = {symbol: last for symbol, last in zip(listed["symbol"], listed["valid_to"], strict=True) if last == last}
     late = [symbol for symbol in run.symbols if symbol in gone and gone[symbol].date() < run.origin]
     for symbol in late:
         said = f"{symbol} has not traded since {gone[symbol]:%Y-%m-%d}; it is kept, not forecast"
         run.refuse(Refusal(symbol, INACTIVE, said))
+    if run.done("settle_universe"):  # by an attempt that was killed since; this one must leave out the same symbols
+        return Receipt(text="settled before")
     with run.db.writing(run.lease, run.run_id, "settle_universe") as tx:
         done = append_universe(tx, listed, run.now)
         if late:

@@ -213,3 +213,14 @@ def test_quorum__a_second_that_tells_no_actions_refutes_none(tmp_path):
     with run_of(tmp_path, ("AAA",)) as run:
         bring_in_prices(run)
         assert asked_for(run, "SELECT kind, value FROM actions") == [("dividend", 0.5)]
+
+
+def test_quorum__a_session_that_all_lack_is_one_finding_a_symbol(tmp_path):
+    """8 April is missing everywhere: the calendar is in doubt by the symbols together and by the two sources together."""
+    days = [day for day in DAYS if day != "2021-04-08"]
+    symbols = ("AAA", "BBB", "CCC", "DDD")
+    First.bars = Second.bars = [row for symbol in symbols for row in week(symbol, days=days)]
+    with run_of(tmp_path, symbols) as run:
+        bring_in_prices(run)
+        found = asked_for(run, "SELECT symbol, first_session::VARCHAR FROM quality_findings WHERE rule = 'calendar_disagrees'")
+        assert sorted(found) == [(symbol, "2021-04-08") for symbol in symbols]

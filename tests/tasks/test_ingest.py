@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from flows.prices import bring_in_prices
-from forecasting.errors import RateLimited, SourceDown, UnknownSymbol
-from sources.base import ACTION_COLUMNS, BAR_COLUMNS, Fetched, typed_frame
+from forecasting.errors import Partial, RateLimited, SourceDown, UnknownSymbol
+from sources.base import ACTION_COLUMNS, BAR_COLUMNS, REJECT_COLUMNS, Fetched, typed_frame
 from sources.registry import _registered, register_source
 from storage.bars import read_actions, read_bars
 from storage.home import Home
@@ -205,6 +205,28 @@ def test_ingest__a_chunk_that_fails_leaves_the_others_stored(tmp_path, script):
         bring_in_prices(run)
         assert {s for s, _, _ in stored(run)} == {"AAA", "CCC"}
         assert [(r.symbol, r.passing) for r in run.refusals.values()] == [("BBB", True)]
+
+
+def test_ingest__a_symbol_that_took_two_answers_has_one_account_of_all_its_rows(tmp_path, script, monkeypatch):
+    """The first answer is one row without a price; the second, a moment later, is the week."""
+    null_row = ("AAA", "2021-04-09", -1, "null_bar", "no price", "{}")
+
+    def fetch(self, symbols, start=None, end=None):
+        Script.asked.append((tuple(symbols), start, end))
+        rejects = typed_frame(REJECT_COLUMNS, [null_row])
+        if len(Script.asked) == 1:
+            failures = {"AAA": Partial("script", "AAA", "no bar")}
+            return Fetched(typed_frame(BAR_COLUMNS), typed_frame(ACTION_COLUMNS), failures=failures, rejects=rejects)
+        bars = typed_frame(BAR_COLUMNS, [(s, d, c, c + 1, c - 1, c, 100.0) for s, d, c in week("AAA")])
+        return Fetched(bars, typed_frame(ACTION_COLUMNS), rejects=rejects.iloc[:0])
+
+    monkeypatch.setattr(Script, "fetch", fetch)
+    with run_of(tmp_path, ("AAA",)) as run:
+        bring_in_prices(run)
+        with run.db.reading() as con:
+            account = con.execute("SELECT received, stored, quarantined FROM quality").fetchall()
+            found = con.execute("SELECT rule, rows FROM quality_findings").fetchall()
+    assert account == [(6, 5, 1)] and found == [("null_bar", 1)]
 
 
 def test_ingest__bad_rows_are_counted_never_lost(tmp_path, script):

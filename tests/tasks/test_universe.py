@@ -97,3 +97,16 @@ def test_universe__a_renamed_symbol_is_suggested_never_merged(tmp_path):
     assert said == ["OLD is not known any more, and NEW has the same closes: if it was renamed, put NEW in its place"]
     with run.db.reading() as con:
         assert con.execute("SELECT count(*) FROM prices WHERE symbol = 'OLD'").fetchone() == (50,)
+
+
+def test_universe__a_run_that_goes_on_after_a_kill_leaves_out_the_same_symbols(tmp_path):
+    First.bars = [*series("AAA", DAYS[:61]), *series("BBB", DAYS[:41])]
+    settings = settings_of({"source": {"name": "first"}})
+    asked = Asked("ingest", symbols=("AAA", "BBB"), every_time=True)
+    with open_run(asked, Home(tmp_path), settings, evening(DAYS[60])) as run:
+        bring_in_prices(run)
+        first = dict(run.refusals)
+    with open_run(asked, Home(tmp_path), settings, evening(DAYS[60])) as again:  # the run was never completed: the same one
+        assert again.run_id == run.run_id and again.refusals == {}
+        bring_in_prices(again)
+        assert again.refusals == first and list(first) == ["BBB"]
