@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from flows.challenge import challenge
 from flows.entry import running
 from flows.parameters import Backfill
 from tasks.engine import flow
-from tasks.learning import evaluate, gate, train
 from tasks.ledger import forecast, score, store_features
 from tasks.planning import plan_days, sessions_without_forecast
 from tasks.publishing import complete, publish
@@ -25,9 +25,7 @@ def backfill(request: Backfill) -> dict[str, Any]:
         if run.already is None:
             for days in plan_days(run, sessions_without_forecast(run, request.start)):
                 if days.retrain:
-                    train(run, days.sessions[0])
-                    evaluate(run, days.sessions[0])
-                    gate(run, days.sessions[0])
+                    challenge(run, days.sessions[0])
                 store_features(run, days.sessions)
                 forecast(run, days.sessions)
                 score(run, days.sessions)

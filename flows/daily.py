@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from flows.challenge import challenge
 from flows.entry import running
 from flows.parameters import Daily
 from flows.prices import bring_in_prices
 from tasks.engine import flow
-from tasks.learning import evaluate, gate, train
 from tasks.ledger import forecast, score, store_features
 from tasks.planning import plan_days
 from tasks.publishing import complete, publish
@@ -31,9 +31,7 @@ def daily(request: Daily) -> dict[str, Any]:
             bring_in_prices(run)
             for days in plan_days(run):
                 if days.retrain:
-                    train(run, days.sessions[0])
-                    evaluate(run, days.sessions[0])
-                    gate(run, days.sessions[0])
+                    challenge(run, days.sessions[0])
                 store_features(run, days.sessions)
                 forecast(run, days.sessions)
                 score(run, days.sessions)

@@ -1,4 +1,4 @@
-"""A challenger: trained, judged on rows that it never saw, put before the gate, and perhaps into service."""
+"""A challenger: trained on what was known, and kept as a model folder with its card."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from forecasting.errors import NotEnoughHistory
 from tasks.engine import step
 from tasks.listening import tell
 from tasks.market import data_digest, macro_of, market_of
-from tasks.policies import COMPUTE, TRAINING
+from tasks.policies import TRAINING
 from tasks.run import Receipt, Run
 
 if TYPE_CHECKING:
-    from forecasting.evaluation import Evaluation
     from forecasting.models import Fitted
     from forecasting.splits import Spans
     from storage.home import Home
-
-CHAMPION = "champion"  # what the reigning network is called among the forecasters of an evaluation
 
 
 @step(TRAINING)
@@ -36,7 +33,7 @@ def train(run: Run, origin: date) -> Receipt:
     if run.done(name):
         return Receipt(text=f"model {challenger_of(run, origin)[:16]}, trained before")
     panel, macro = market_of(run).until(origin), macro_of(run)
-    spans = _spans(run, origin)
+    spans = spans_of(run, origin)
     digest = data_digest(panel, macro, panel.symbols, origin)
     fitted = fit_model(run.settings.lstm, panel, macro, spans, show_progress, digest)
     fitted.card |= {"origin": str(origin), "code_version": code_version()}
@@ -48,56 +45,6 @@ def train(run: Run, origin: date) -> Receipt:
     run.memo["model", model_id] = fitted
     run.memo["challenger", origin] = model_id
     return Receipt(1, text=f"model {model_id[:16]} from {len(panel.symbols)} symbols up to {spans.valid_end}")
-
-
-@step(COMPUTE)
-def evaluate(run: Run, origin: date) -> Receipt:
-    """Score the challenger, every rival and the champion on the same rows of the test span; store the metrics."""
-    from storage.registry import append_evaluations
-
-    name = f"evaluate/{origin}"
-    if run.done(name):
-        return Receipt(text="judged before")
-    model_id = challenger_of(run, origin)
-    evaluation = _evaluation(run, model_id, origin)
-    rows = evaluation.table.assign(model_id=model_id, span_start=evaluation.span[0], span_end=evaluation.span[1])
-    with run.db.writing(run.lease, run.run_id, name) as tx:
-        append_evaluations(tx, rows)
-    skill = ", ".join(f"{evaluation.skill('lstm', 'ewma', h):+.2%} at {h}" for h in evaluation.horizons)
-    return Receipt(len(rows), text=f"skill against EWMA {skill} sessions, {evaluation.span[0]} to {evaluation.span[1]}")
-
-
-@step(COMPUTE)
-def gate(run: Run, origin: date) -> Receipt:
-    """Let the gate decide on the challenger, and store its decision, its checks and who serves from now on."""
-    from forecasting.audit import audit_model
-    from forecasting.gate import decide
-    from storage.registry import append_decision, append_serving
-
-    name = f"gate/{origin}"
-    if run.done(name):
-        return Receipt(text="decided before")
-    model_id = challenger_of(run, origin)
-    fitted, macro = model_of(run, model_id), macro_of(run)
-    evaluation = _evaluation(run, model_id, origin)
-    leaks = audit_model(fitted, market_of(run).until(origin), macro, _spans(run, origin))
-    champion = CHAMPION if CHAMPION in evaluation.forecasters else None
-    decision = decide(evaluation, run.settings.gate, champion=champion, weights=fitted.arrays, leaks=leaks)
-    with run.db.writing(run.lease, run.run_id, name) as tx:
-        decision_id = append_decision(
-            tx,
-            model_id,
-            origin,
-            "lstm",
-            decision.verdict,
-            decision.sentence,
-            decision.checks,
-            decision.thresholds_digest,
-            run.now,
-        )
-        if decision.serves != CHAMPION:
-            append_serving(tx, origin, model_id, decision.serves, decision.why, decision_id, run.now)
-    return Receipt(1, {"verdict": decision.verdict, "serves": decision.serves}, f"{decision.verdict}: {decision.sentence}")
 
 
 def challenger_of(run: Run, origin: date) -> str:
@@ -126,24 +73,8 @@ def _loaded(home: Home, model_id: str) -> Fitted:
     return rebuild(*load_model(home, model_id))
 
 
-def _evaluation(run: Run, model_id: str, origin: date) -> Evaluation:
-    """Computed once a run; after a kill between judging and deciding it is computed again, to the same numbers."""
-    if ("evaluation", model_id) not in run.memo:
-        from forecasting.backtest import judge
-        from storage.registry import current_serving
-
-        with run.db.reading() as con:
-            serving = current_serving(con, until=origin)
-        reigns = serving is not None and serving.forecaster == "lstm" and serving.model_id != model_id
-        others = {CHAMPION: model_of(run, serving.model_id)} if reigns else None
-        panel, macro = market_of(run).until(origin), macro_of(run)
-        run.memo["evaluation", model_id] = judge(
-            model_of(run, model_id), panel, macro, _spans(run, origin), others, progress=show_progress
-        )  # fmt: skip
-    return run.memo["evaluation", model_id]
-
-
-def _spans(run: Run, origin: date) -> Spans:
+def spans_of(run: Run, origin: date) -> Spans:
+    """What is learnt from, chosen on and judged on by a model of ``origin``."""
     from forecasting.splits import default_spans
 
     panel, chosen = market_of(run).until(origin), run.settings.evaluation

@@ -178,9 +178,9 @@ def test_deployment__refuses_wrong_parameters_with_the_field_and_the_reason(clie
 
 def test_steps__are_all_the_same_function_either_way():
     """No step exists only for Prefect: what a task run calls is what the command line calls."""
-    from tasks import backtesting, learning, ledger, publishing, storing
+    from tasks import auditing, backtesting, gating, judging, learning, ledger, publishing, storing
 
-    for module in (ingest, storing, learning, ledger, publishing, backtesting):
+    for module in (ingest, storing, learning, auditing, judging, gating, ledger, publishing, backtesting):
         for name, thing in vars(module).items():
             if isinstance(thing, Step):
                 assert thing.as_prefect_task.fn.__wrapped__ is thing.fn, name

@@ -14,8 +14,8 @@ from flows.parameters import Daily, Ingest
 from storage.home import Home
 from storage.reading import ask
 from storage.snapshot import open_snapshot
+from tasks import auditing, gating, judging, learning, ledger, publishing, storing
 from tasks import ingest as ingest_steps
-from tasks import learning, ledger, publishing, storing
 from tasks.engine import Step
 from tasks.policies import Policy
 
@@ -61,7 +61,7 @@ def test_reader__that_holds_the_snapshot_blocks_nobody_and_keeps_what_it_opened(
 
 
 STEPS: tuple[Step, ...] = (
-    ingest_steps.fetch_prices, storing.store_prices, learning.train, learning.evaluate, learning.gate,
+    ingest_steps.fetch_prices, storing.store_prices, learning.train, auditing.audit, judging.evaluate, gating.gate,
     ledger.store_features, ledger.forecast, ledger.score, publishing.complete, publishing.publish,
 )  # fmt: skip
 

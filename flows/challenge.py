@@ -1,0 +1,19 @@
+"""The part of every flow that puts a new model on trial."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from tasks.auditing import audit
+from tasks.gating import gate
+from tasks.judging import evaluate
+from tasks.learning import train
+from tasks.run import Run
+
+
+def challenge(run: Run, origin: date) -> None:
+    """Train on what was known at ``origin``, look for leaks, judge on sessions never seen, let the gate decide who serves."""
+    train(run, origin)
+    audit(run, origin)
+    evaluate(run, origin)
+    gate(run, origin)
