@@ -15,7 +15,7 @@ MANY = 0.5
 FAILED_MANY = 10
 
 
-def asked(model: type[Parameters], **values: Any) -> Parameters:
+def asked(model: type[Parameters], /, **values: Any) -> Parameters:
     """The validated parameters of a flow; InputError for the first that is wrong, in the words of the command line."""
     from pydantic import ValidationError
 

@@ -8,6 +8,7 @@ from typing import Any
 from app.printing import money, percent, say, table
 
 _LEFT_OUT = {"merged": "merged as twins", "outside": "left for later", "quarantined": "set aside"}
+_ACTED = {"retrain": "The next run trains a challenger.", "fall_back": "The rival serves from now on, the next run trains."}
 MOST_SYMBOLS = 25  # shown of a run; all are in the tables
 
 
@@ -33,11 +34,16 @@ def show_serving(report: dict[str, Any]) -> None:
     if serving:
         since = f"{serving['forecaster']} of model {serving['model_id'][:16]} serves since {serving['since']}"
         say(f"{since}: {_sentence(serving['reason'])}")
+    for found in report.get("drift", []):
+        if found["action"] != "none":
+            say(f"Drift: {_sentence(found['sentence'])} {_ACTED[found['action']]}")
     if decision:
         passed, checks = sum(c["verdict"] == "pass" for c in decision["checks"]), len(decision["checks"])
         verdict = decision["verdict"].replace("_", " ")
         more = f"`nextclose models {decision['model_id'][:8]}` shows each."
         say(f"The gate of {decision['origin']}: {decision['challenger']} {verdict}, {passed} of {checks} checks passed; {more}")
+        if decision.get("approval") == "pending":
+            say(f"It waits for a yes: `nextclose promote {decision['model_id'][:8]} --reason TEXT`, with --reject for a no.")
 
 
 def show_refused(report: dict[str, Any]) -> None:

@@ -22,13 +22,22 @@ WORDS = {
     "train": "training",
     "evaluate": "judging on sessions never seen",
     "gate": "asking the gate",
+    "put_in_service": "putting in service",
+    "turn_down": "turning down",
+    "roll_back": "rolling back",
     "store_features": "storing features",
     "forecast": "forecasting",
     "score": "scoring what settled",
+    "rank": "ranking the universe",
     "complete": "closing the run",
     "publish": "publishing",
+    "search": "trying specifications",
     "load_prices": "reading and checking prices",
+    "try_cases": "trying what is known",
     "judge_spec": "training, judging, asking the gate",
+    "rank_blocks": "scoring ranks",
+    "draw": "drawing",
+    "draw_backtest": "drawing",
 }
 
 

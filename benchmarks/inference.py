@@ -30,7 +30,7 @@ def serve(settings: dict) -> None:
     requests = Requests()
     spec = SPECS[settings["spec"]]
     if settings["who"] == "ours":
-        from forecasting.lstm.network import configure_tensorflow
+        from forecasting.lstm.engine import configure_tensorflow
 
         configure_tensorflow()
     material = Material.of(spec, settings["symbols"], settings["sessions"], 40)
@@ -48,7 +48,7 @@ def serve(settings: dict) -> None:
 
 def ours(spec, material, rows: np.ndarray) -> Callable[[], object]:
     from forecasting.lstm.network import Network
-    from forecasting.lstm.training import Forecasting
+    from forecasting.lstm.inference import Forecasting
 
     run = Forecasting(Network(spec, material.x.shape[1], material.reference, seed=7), material.x.shape[1])
     return lambda: run(material.panel, material.x, rows)

@@ -96,7 +96,7 @@ class Contender:
 
 class Ours(Contender):
     def prepare(self) -> None:
-        from forecasting.lstm.network import configure_tensorflow
+        from forecasting.lstm.engine import configure_tensorflow
 
         configure_tensorflow()
 
@@ -116,7 +116,7 @@ class Ours(Contender):
     def to_loss(self, target: float) -> dict:
         """Seconds of training until the loss on 60-session windows is ``target``; tracing included, judging not."""
         from benchmarks.opponents import pinball_loss
-        from forecasting.lstm.training import Forecasting
+        from forecasting.lstm.inference import Forecasting
 
         rows, y = self.judged()
         tried = []

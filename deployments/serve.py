@@ -16,6 +16,7 @@ from deployments import prefect_flows
 #: in the evening, for a source that was down or late; a day that is done is found done in a second.
 DAILY_CRON = "30 18,20,22 * * 1-5"
 WEEKLY_CRON = "0 6 * * 6"
+CONTROLS_CRON = "0 6 * * 0"  # Sunday: nobody waits for the database
 TIMEZONE = "America/New_York"
 
 
@@ -38,9 +39,18 @@ def deployments(home: str | None = None) -> list[Any]:
             parameters={"request": {**request, "force": False}},
             **common,
         ),
+        prefect_flows.controls.to_deployment(
+            name="weekly-controls",
+            schedules=[Cron(CONTROLS_CRON, timezone=TIMEZONE)],
+            parameters={"request": {**request, "size": "full"}},
+            **common,
+        ),
         prefect_flows.ingest.to_deployment(name="ingest", parameters={"request": request}, **common),
         prefect_flows.backfill.to_deployment(name="backfill", **common),
         prefect_flows.backtest.to_deployment(name="backtest", **common),
+        prefect_flows.tune.to_deployment(name="tune", parameters={"request": request}, **common),
+        prefect_flows.promote.to_deployment(name="promote", **common),
+        prefect_flows.rollback.to_deployment(name="rollback", **common),
     ]
 
 

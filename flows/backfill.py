@@ -11,6 +11,7 @@ from tasks.engine import flow
 from tasks.ledger import forecast, score, store_features
 from tasks.planning import plan_days, sessions_without_forecast
 from tasks.publishing import complete, publish
+from tasks.ranking_days import rank
 from tasks.reporting import report_of
 
 
@@ -29,6 +30,7 @@ def backfill(request: Backfill) -> dict[str, Any]:
                 store_features(run, days.sessions)
                 forecast(run, days.sessions)
                 score(run, days.sessions)
+                rank(run, days.sessions)
         complete(run)
         publish(run)
         return report_of(run)

@@ -8,6 +8,7 @@ from tasks.auditing import audit
 from tasks.gating import gate
 from tasks.judging import evaluate
 from tasks.learning import train
+from tasks.plots import draw
 from tasks.run import Run
 
 
@@ -16,4 +17,6 @@ def challenge(run: Run, origin: date) -> None:
     train(run, origin)
     audit(run, origin)
     evaluate(run, origin)
+    if run.settings.evaluation.plots:
+        draw(run, origin)
     gate(run, origin)

@@ -12,13 +12,15 @@ from tasks.engine import flow
 from tasks.ledger import forecast, score, store_features
 from tasks.planning import plan_days
 from tasks.publishing import complete, publish
+from tasks.ranking_days import rank
 from tasks.reporting import report_of
+from tasks.watching import watch
 
 
 @flow
 def daily(request: Daily) -> dict[str, Any]:
     """Prices in, checked and kept; a model retrained if due and put before the gate; forecasts written; what settled
-    scored; all of it published.
+    scored; a look at whether the serving model still is what it was; all of it published.
 
     Sessions that were missed are caught up first, oldest first, marked as backfill. A run that was killed goes on where
     it stood; a day that is done stays as it is.
@@ -35,6 +37,8 @@ def daily(request: Daily) -> dict[str, Any]:
                 store_features(run, days.sessions)
                 forecast(run, days.sessions)
                 score(run, days.sessions)
+                rank(run, days.sessions)
+            watch(run)
         complete(run)
         publish(run)
         return report_of(run)

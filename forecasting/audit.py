@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,10 +15,6 @@ import pandas as pd
 from forecasting import probes
 from forecasting.errors import LeakFound
 from forecasting.panel import ROW_COLUMNS, Panel
-
-if TYPE_CHECKING:
-    from forecasting.models import Fitted
-    from forecasting.splits import Spans
 
 Compute = Callable[[Panel, pd.DataFrame | None], np.ndarray]
 Fit = Callable[[Panel, np.datetime64], Mapping[str, np.ndarray]]
@@ -129,11 +124,18 @@ def audit(
     return notes.report()
 
 
-def audit_fitted(fit: Fit, panel: Panel, train_end: object, *, symbols: int = 5, rows: int = 420, seed: int = 0) -> AuditReport:
-    """Whether ``fit(panel, train_end)`` (name -> array: scaler, quantile table, selection) looked past ``train_end`` (K6)."""
+def audit_fitted(
+    fit: Fit, panel: Panel, train_end: object, *, symbols: int = 5, rows: int = 420, seed: int = 0, begin: object = None
+) -> AuditReport:
+    """Whether ``fit(panel, train_end)`` (name -> array: scaler, quantile table, selection) looked past ``train_end`` (K6).
+
+    ``begin``: the session that the sample lies around, by default ``train_end``. A fit that answers nothing on the sample has
+    not been compared.
+    """
     random = np.random.default_rng(seed)
     end = np.datetime64(str(train_end)[:10], "D")
-    sample = probes.sample(panel, symbols, rows, random, around=end)
+    around = end if begin is None else np.datetime64(str(begin)[:10], "D")
+    sample = probes.sample(panel, symbols, rows, random, around=around)
     after = sample.session > end
     found, compared = [], 0
     if not after.any() or after.all():
@@ -183,43 +185,6 @@ def audit_split(train: LabelSpans, valid: LabelSpans, test: LabelSpans | None = 
             if wrong.any() and (code != "K9" or embargo > 0):
                 found.append(Finding(code, f"{earlier_name}/{later_name} split", "", "", detail, int(wrong.sum())))
     return AuditReport(tuple(found), compared)
-
-
-def audit_model(fitted: Fitted, panel: Panel, macro: pd.DataFrame | None, spans: Spans) -> tuple[str, ...] | None:
-    """What a training run asks before its model is offered to the gate: one sentence for each leak found, () for none.
-
-    Looks at the model's features, at what is fitted on training rows alone (scaler, outcome quantiles) and at the split
-    of the labels. None where the panel is too short for anything to be compared, so that nobody takes it for a pass.
-    """
-    from forecasting.features import compute_features
-    from forecasting.inputs import make_inputs
-    from forecasting.rivals import quantile_table
-    from forecasting.scaling import Scaler
-    from forecasting.splits import label_masks
-    from forecasting.targets import make_targets
-
-    spec, market = fitted.spec, fitted.market_symbols
-
-    def features(some: Panel, known: pd.DataFrame | None) -> np.ndarray:
-        return compute_features(some, spec.features, market_symbols=market, macro=known, threads=1).values
-
-    def fit(some: Panel, _end: np.datetime64) -> dict[str, np.ndarray]:
-        inputs = make_inputs(some, spec.features, spec.horizons, market, macro)
-        train = label_masks(some, inputs.targets, spans)["train"] & np.isfinite(inputs.targets.standardised)
-        if not train.any(axis=0).all():
-            return {}
-        scaler = Scaler.fit(inputs.values, train.any(axis=1), spec.scaling)
-        table = quantile_table([inputs.targets.standardised[train[:, k], k] for k in range(train.shape[1])])
-        return {"scaler center": scaler.center, "scaler width": scaler.width, "outcome quantiles": table}
-
-    targets = make_targets(panel, spec.horizons)
-    parts = {}
-    for name, mask in label_masks(panel, targets, spans).items():
-        row, k = np.nonzero(mask)
-        parts[name] = LabelSpans(panel.at[row], targets.settles_at[row, k])
-    report = audit(features, panel, macro, spec.features)
-    report += audit_fitted(fit, panel, spans.train_end, rows=1_000) + audit_split(parts["train"], parts["valid"], parts["test"])
-    return tuple(str(finding) for finding in report.findings) if report.compared else None
 
 
 def _values(compute: Compute, panel: Panel, macro: pd.DataFrame | None) -> np.ndarray:

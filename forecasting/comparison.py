@@ -6,6 +6,7 @@ over the symbols of a session, and the variance of that series allows for autoco
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,3 +63,17 @@ def diebold_mariano(
     harvey = max((n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n, 1.0 / n)
     t = mean / np.sqrt(variance / n) * np.sqrt(harvey)
     return Comparison(mean, float(t), float(stats.t.sf(t, n - 1)), n)
+
+
+def corrected(p: Sequence[float], trials: int = 1) -> list[float]:
+    """The chances ``p`` of one comparison at several horizons, corrected for their number and for the ``trials`` made.
+
+    Holm's step-down over the horizons (1979), times the number of specifications that were tried on the way (Bonferroni): the
+    chance that any horizon of any trial falls below alpha by luck is at most alpha, whatever depends on what.
+    """
+    order = np.argsort(p, kind="stable")
+    result, largest = np.ones(len(p)), 0.0
+    for place, i in enumerate(order):
+        largest = max(largest, (len(p) - place) * p[i])
+        result[i] = min(1.0, trials * largest)
+    return result.tolist()

@@ -4,7 +4,8 @@
     ├── InputError                 2   something that was typed or handed in is wrong
     │   ├── SettingError           2   a setting is unknown, missing or out of range
     │   ├── SymbolError            2   a ticker that no exchange would write
-    │   └── PricesFileError        2   a price file that cannot be read as prices
+    │   ├── PricesFileError        2   a price file that cannot be read as prices
+    │   └── FeatureFileError       2   a file of one's own features that cannot be taken as it is
     ├── SourceError                3   prices could not be had; one class a cause, `retry` says what helps
     │   ├── RateLimited                the source asked us to slow down: back off all symbols
     │   │   └── BudgetSpent            the requests that it allows in a day are used up
@@ -70,6 +71,13 @@ class PricesFileError(InputError):
 
     def __init__(self, where: str, problem: str, next_step: str) -> None:
         super().__init__(f"{where}: {problem}; {next_step}")
+
+
+class FeatureFileError(InputError):
+    """A file of one's own features that cannot be taken as it is."""
+
+    def __init__(self, file: str, problem: str, next_step: str) -> None:
+        super().__init__(f"{file}: {problem}; {next_step}")
 
 
 class SourceError(NextcloseError):
@@ -152,6 +160,14 @@ class NotEnoughHistory(DataError):
             "ingest earlier history or shorten `lookback`"
         )
         self.symbol, self.found, self.needed, self.purpose, self.until = symbol, found, needed, purpose, until
+
+
+class NoNetwork(DataError):
+    """A symbol that a model of one network, or one scaler, a symbol has not learnt."""
+
+    def __init__(self, symbol: str) -> None:
+        super().__init__(f"{symbol} has no network of its own in a model that has one a symbol; type `nextclose retrain`")
+        self.symbol = symbol
 
 
 class ConstantSeries(DataError):

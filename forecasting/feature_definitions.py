@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from forecasting import feature_kernels as kernels
-from forecasting.feature_blocks import FAST, SESSIONS_A_YEAR, SLOW, VOLUME_DECAY, Block, Market
+from forecasting.feature_blocks import SESSIONS_A_YEAR, VOLUME_DECAY, Block
+from forecasting.feature_market import FAST, SLOW, Market
 from forecasting.features import register
 
 SEED = kernels.SEED_RETURNS  # rows before the scale exists: 20 returns need 21 closes
@@ -77,19 +78,19 @@ def momentum(b: Block, n: int) -> np.ndarray:
     return kernels.difference(b.starts, b.log_index, n) / (b.scale * np.sqrt(n))
 
 
-@register(inputs=("close", "market"), warm_up=SEED, memory=FAST_MEMORY, group="default")
+@register(inputs=("close", "market"), warm_up=SEED, memory=FAST_MEMORY, group="default", version=2)
 def market_return(b: Block) -> np.ndarray:
-    """Mean over the market's symbols of the session's return over its own scale."""
+    """Mean over the market's symbols of the return over its own scale of the last session that each had by the close."""
     return b.memo(("market_return",), lambda: b.by_session("mean_scaled", lambda market: market.mean_scaled))
 
 
-@register(inputs=("close", "market"), warm_up=SEED, memory=SLOW_MEMORY, group="default")
+@register(inputs=("close", "market"), warm_up=SEED, memory=SLOW_MEMORY, group="default", version=2)
 def market_vol_ratio(b: Block) -> np.ndarray:
     """Log of fast (lambda 0.94) over slow (0.99) EWMA volatility of the market's mean return."""
     return b.by_session("vol_ratio", lambda market: 0.5 * kernels.log_ratio(market.fast, market.slow, np.nan))
 
 
-@register(inputs=("close", "market", "macro"), warm_up=SEED, memory=FAST_MEMORY, group="default")
+@register(inputs=("close", "market", "macro"), warm_up=SEED, memory=FAST_MEMORY, group="default", version=2)
 def vix_market_vol(b: Block) -> np.ndarray:
     """Log of the VIX as a daily volatility over the EWMA volatility of the market's mean return; 0 where no VIX is known."""
 
@@ -104,7 +105,7 @@ def vix_market_vol(b: Block) -> np.ndarray:
 def vix_level(b: Block) -> np.ndarray:
     """log(VIX / 20) with the VIX known at the close; 0 where none is."""
     return b.by_session(
-        "vix_level", lambda market: kernels.log_ratio(market.macro_value("VIX"), np.full(market.fast.size, USUAL_VIX), 0.0)
+        "vix_level", lambda market: kernels.log_ratio(market.macro_value("VIX"), np.full(market.size, USUAL_VIX), 0.0)
     )
 
 
@@ -114,7 +115,7 @@ def vol_level(b: Block) -> np.ndarray:
     return 0.5 * b.log_variance - np.log(USUAL_VOLATILITY)
 
 
-@register(inputs=("close", "split", "dividend", "market"), warm_up=SEED, memory=FAST_MEMORY, group="default")
+@register(inputs=("close", "split", "dividend", "market"), warm_up=SEED, memory=FAST_MEMORY, group="default", version=2)
 def excess_return(b: Block) -> np.ndarray:
     """The session's return over the scale less the market's mean of it."""
     return ret(b) - market_return(b)

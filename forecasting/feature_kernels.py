@@ -177,11 +177,48 @@ def surprise(starts, x, lam):
 
 @compiled
 def add_by_session(begin, end, at, x, total, count):
-    """Add x of the rows begin:end to the totals of their sessions, in row order; NaN is left out."""
+    """Add x of the rows begin:end to the totals of their sessions, in row order; NaN and rows of no session are left out."""
     for t in range(begin, end):
-        if x[t] == x[t]:
+        if x[t] == x[t] and at[t] >= 0:
             total[at[t]] += x[t]
             count[at[t]] += 1
+
+
+@compiled
+def count_by_session(begin, end, at, x, count):
+    """Count the known x of the rows begin:end by session."""
+    for t in range(begin, end):
+        if x[t] == x[t] and at[t] >= 0:
+            count[at[t]] += 1
+
+
+@compiled
+def place_by_session(begin, end, at, x, free, out):
+    """Write the known x of the rows begin:end where their session is free next."""
+    for t in range(begin, end):
+        if x[t] == x[t] and at[t] >= 0:
+            out[free[at[t]]] = x[t]
+            free[at[t]] += 1
+
+
+@compiled
+def sort_each(first, values):
+    """Sort each session's values, ascending, in place."""
+    for s in range(first.size - 1):
+        values[first[s] : first[s + 1]].sort()
+
+
+@compiled
+def ranks(x, session, values, first):
+    """The middle rank of each x among its session's sorted values, as a share less a half; NaN where either is not known."""
+    out = np.full(x.size, np.nan)
+    for t in range(x.size):
+        begin, end = first[session[t]], first[session[t] + 1]
+        if x[t] == x[t] and end > begin:
+            here = values[begin:end]
+            below, up_to = np.searchsorted(here, x[t], side="left"), np.searchsorted(here, x[t], side="right")
+            out[t] = 0.5 * (below + up_to) / (end - begin) - 0.5
+    return out
 
 
 @compiled

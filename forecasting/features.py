@@ -7,6 +7,8 @@ carried forward by splits (never back), so that nothing later can change them.
 
 from __future__ import annotations
 
+import difflib
+import importlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -18,31 +20,19 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import SettingError
+from forecasting.feature_sets import DEFAULT_FEATURES
+from forecasting.feature_sets import expand as expand  # whoever names features finds it here
 from forecasting.panel import Panel
 
 if TYPE_CHECKING:
     from forecasting.feature_blocks import Block
 
 WHOLE_HISTORY = -1  # the memory of a level or a running sum: it depends on where the history starts
+MODULES = (
+    "feature_definitions", "technical_features", "oscillator_features", "volatility_features", "liquidity_features",
+    "calendar_features", "market_features", "macro_features", "event_features",
+)  # fmt: skip
 BLOCK_ROWS = 16_384  # rows computed together: their columns stay in the processor's cache
-
-DEFAULT_FEATURES = (
-    "ret",
-    "abs_ret",
-    "overnight",
-    "range",
-    "vol_fast_slow",
-    "range_vol",
-    "volume_surprise",
-    "momentum_20",
-    "momentum_250",
-    "market_return",
-    "market_vol_ratio",
-    "vix_market_vol",
-    "vix_level",
-    "vol_level",
-    "excess_return",
-)
 
 
 @dataclass(frozen=True)
@@ -54,13 +44,14 @@ class Feature:
     """
 
     name: str
-    version: int
+    version: int | str  # of a feature of one's own: what its file's digest begins with
     definition: str
     inputs: tuple[str, ...]
     warm_up: int
     memory: int
     group: str
     compute: Callable[[Block], np.ndarray]
+    across: str | None = None  # the feature of all symbols that this one ranks
 
     @property
     def reads_market(self) -> bool:
@@ -82,9 +73,10 @@ class _Family:
     warm_up: Callable[[int], int]
     memory: Callable[[int], int]
     group: str
-    version: int
+    version: int | str
     default: int | None  # the parameter where the name has none
     parameters: str  # '' none, 'n' a count of sessions, 'series' a macro series
+    across: Callable[[int], str] | None = None
 
 
 _FAMILIES: dict[str, _Family] = {}
@@ -96,14 +88,16 @@ def register(
     warm_up: int | Callable[[int], int],
     memory: int | Callable[[int], int] | None = None,
     group: str = "user",
-    version: int = 1,
+    version: int | str = 1,
     default: int | None = None,
     parameters: str = "",
+    across: str | Callable[[int], str] | None = None,
 ) -> Callable[[Callable], Callable]:
     """Register the decorated function as the feature of its name (a trailing underscore is dropped).
 
     The function takes a Block, and n where ``parameters`` is 'n' (the column is then called name_n), and returns float64
-    [rows]. ``inputs`` are panel columns, 'market' or 'macro'. ``warm_up`` and ``memory`` may depend on n.
+    [rows]. ``inputs`` are panel columns, 'market' or 'macro'. ``warm_up`` and ``memory`` may depend on n. ``across``: the
+    feature (it may depend on n) that the function ranks among the market's symbols with ``Block.rank``.
     """
 
     def add(function: Callable) -> Callable:
@@ -112,7 +106,8 @@ def register(
             raise ValueError(f"feature {name} has no docstring, and that is its definition")
         warm = warm_up if callable(warm_up) else lambda n: warm_up
         remember = warm if memory is None else (memory if callable(memory) else lambda n: memory)
-        _FAMILIES[name] = _Family(function, tuple(inputs), warm, remember, group, version, default, parameters)
+        base = across if across is None or callable(across) else lambda n: across
+        _FAMILIES[name] = _Family(function, tuple(inputs), warm, remember, group, version, default, parameters, base)
         return function
 
     return add
@@ -131,7 +126,16 @@ def feature(name: str) -> Feature:
         def compute(block: Block) -> np.ndarray:
             return family.function(block, argument)
 
-    return Feature(name, family.version, document, family.inputs, family.warm_up(n), family.memory(n), family.group, compute)
+    spans, across = (family.warm_up(n), family.memory(n)), family.across(n) if family.across else None
+    return Feature(name, family.version, document, family.inputs, *spans, family.group, compute, across)
+
+
+def is_known(name: str) -> bool:
+    """Whether there is a feature called ``name``."""
+    try:
+        return bool(_find(name))
+    except SettingError:
+        return False
 
 
 def _find(name: str) -> tuple[_Family, int | str | None]:
@@ -145,19 +149,26 @@ def _find(name: str) -> tuple[_Family, int | str | None]:
         return family, int(tail)
     if family is not None and family.parameters == "series" and re.fullmatch(r"[A-Z0-9]+", tail):
         return family, tail
-    raise SettingError("features", name, f"one of {', '.join(known_names())}")
+    near = difflib.get_close_matches(stem or name, _FAMILIES, n=3, cutoff=0.5)
+    hint = f", such as {', '.join(_placeholder(one) for one in near)}" if near else ""
+    raise SettingError("features", name, f"the name of a feature{hint}; docs/features.md has them all")
 
 
 def _load() -> None:
     """The definitions register themselves when their modules are imported."""
-    from forecasting import feature_definitions, technical_features  # noqa: F401
+    for module in MODULES:
+        importlib.import_module(f"forecasting.{module}")
 
 
 def known_names() -> tuple[str, ...]:
     """Every name there is, with n for a count of sessions and SERIES for a macro series."""
     _load()
-    tails = {"": "", "n": "_n", "series": "_SERIES"}
-    return tuple(sorted(name + ("" if f.default is not None else tails[f.parameters]) for name, f in _FAMILIES.items()))
+    return tuple(sorted(map(_placeholder, _FAMILIES)))
+
+
+def _placeholder(name: str) -> str:
+    family = _FAMILIES[name]
+    return name + ("" if family.default is not None else {"": "", "n": "_n", "series": "_SERIES"}[family.parameters])
 
 
 def describe(names: Sequence[str] | None = None) -> pd.DataFrame:
@@ -181,7 +192,7 @@ def _described(name: str, what: Feature | _Family, warm_up: str, memory: str) ->
 
 def compute_features(
     panel: Panel,
-    names: Sequence[str] = DEFAULT_FEATURES,
+    names: Sequence[str | Feature] = DEFAULT_FEATURES,
     market_symbols: tuple[str, ...] | None = None,
     macro: pd.DataFrame | None = None,
     threads: int | None = None,
@@ -193,25 +204,37 @@ def compute_features(
     ``threads`` (default: one a core, at most 8) changes the time, never a bit. SettingError for an unknown name.
     """
     from forecasting import feature_kernels as kernels
-    from forecasting.feature_blocks import Block, Market
+    from forecasting.feature_blocks import Block
+    from forecasting.feature_market import Market
 
-    features = [feature(name) for name in names]
+    features = [name if isinstance(name, Feature) else feature(name) for name in names]
+    names = tuple(one.name for one in features)
     values = np.empty((panel.rows, len(features)), dtype=np.float32)
     if panel.rows == 0:
-        return FeatureMatrix(tuple(names), values)
-    returns, variance = np.empty(panel.rows), np.empty(panel.rows)
+        return FeatureMatrix(names, values)
+    returns, variance, across = np.empty(panel.rows), np.empty(panel.rows), {}
+    ranked = [feature(name) for name in dict.fromkeys(one.across for one in features if one.across)]
     blocks = list(_blocks(panel.starts))
+
+    def view(block: tuple[int, int]) -> Block:
+        begin, end, starts = _rows(panel, block)
+        return Block(panel, begin, end, starts, returns[begin:end], variance[begin:end], market, across)
 
     def prepare(block: tuple[int, int]) -> None:
         begin, end, starts = _rows(panel, block)
         returns[begin:end], variance[begin:end] = _returns_and_variance(panel, begin, end, starts)
 
+    def prepare_ranked(block: tuple[int, int]) -> None:
+        rows = view(block)
+        with np.errstate(all="ignore"):
+            for one in ranked:
+                across[one.name][rows.begin : rows.end] = one.compute(rows)
+
     def fill(block: tuple[int, int]) -> None:
-        begin, end, starts = _rows(panel, block)
-        view = Block(panel, begin, end, starts, returns[begin:end], variance[begin:end], market)
+        rows = view(block)
         with np.errstate(all="ignore"):  # NaN and infinity are answers here; infinity becomes NaN below
             for column, one in enumerate(features):
-                kernels.store(one.compute(view), values[begin:end], column)
+                kernels.store(one.compute(rows), values[rows.begin : rows.end], column)
 
     workers = threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     market = None
@@ -219,8 +242,11 @@ def compute_features(
         list(pool.map(prepare, blocks))
         if any(one.reads_market for one in features):
             market = Market.of(panel, returns, np.sqrt(variance), market_symbols or panel.symbols, macro)
+        if ranked:
+            across |= {one.name: np.empty(panel.rows) for one in ranked}
+            list(pool.map(prepare_ranked, blocks))
         list(pool.map(fill, blocks))
-    return FeatureMatrix(tuple(names), values)
+    return FeatureMatrix(names, values)
 
 
 def ewma_volatility(panel: Panel, lam: float = 0.94) -> np.ndarray:

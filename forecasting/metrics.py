@@ -48,8 +48,18 @@ def mase(actual: np.ndarray, point: np.ndarray, naive: np.ndarray) -> float:
 
 def direction_hit_rate(actual_return: np.ndarray, p_up: np.ndarray) -> float:
     """Share of moves whose sign the forecast called; unchanged closes and undecided forecasts do not count."""
-    counted = (actual_return != 0) & (p_up != 0.5)
-    return float(np.mean((actual_return[counted] > 0) == (p_up[counted] > 0.5))) if counted.any() else float("nan")
+    return mean_known(sign_called(actual_return, p_up))
+
+
+def sign_called(actual_return: np.ndarray, p_up: np.ndarray) -> np.ndarray:
+    """1.0 where the forecast called the sign of the move, 0.0 where not, NaN where there was no sign or no opinion."""
+    return np.where((actual_return == 0) | (p_up == 0.5), np.nan, (actual_return > 0) == (p_up > 0.5))
+
+
+def mean_known(values: np.ndarray) -> float:
+    """The mean of the values that are numbers; NaN where there are none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def probability_up(quantiles: np.ndarray, levels: np.ndarray = LEVELS) -> np.ndarray:
@@ -74,16 +84,24 @@ def probability_up(quantiles: np.ndarray, levels: np.ndarray = LEVELS) -> np.nda
 
 def rank_correlation_by_session(actual: np.ndarray, point: np.ndarray, session: np.ndarray, minimum: int = 5) -> float:
     """Mean over sessions of Spearman's correlation across symbols; NaN where no session has ``minimum`` symbols."""
+    return mean_known(rank_correlations(actual, point, session, minimum)[1])
+
+
+def rank_correlations(
+    actual: np.ndarray, point: np.ndarray, session: np.ndarray, minimum: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sessions that have ``minimum`` symbols and something to rank, and Spearman's correlation across symbols in each."""
     order = np.argsort(session, kind="stable")
     borders = np.flatnonzero(np.diff(session[order])) + 1
-    values = []
+    sessions, values = [], []
     for rows in np.split(order, borders):
         if len(rows) < minimum or np.ptp(point[rows]) == 0:
             continue
         a, b = _ranks(actual[rows]), _ranks(point[rows])
         if a.std() > 0 and b.std() > 0:
+            sessions.append(session[rows[0]])
             values.append(np.corrcoef(a, b)[0, 1])
-    return float(np.mean(values)) if values else float("nan")
+    return np.array(sessions, dtype=np.int64), np.array(values)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -11,17 +11,25 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from forecasting import calibration
+from forecasting.drift import fit_population
 from forecasting.errors import NotEnoughHistory, UntrustedModel
 from forecasting.inputs import Inputs, learnable_rows, make_inputs, ready_rows
+from forecasting.intact import check_intact
+from forecasting.lstm.engine import configure_tensorflow
+from forecasting.lstm.ensemble import Ensemble, train_networks
 from forecasting.lstm.network import LstmSpec, Network
 from forecasting.metrics import LEVELS
 from forecasting.panel import Panel
-from forecasting.rivals import REFERENCE, RIVALS, fit_rivals, quantile_table, rival_quantiles, running_moments
+from forecasting.rivals import FIRST_RIVALS, REFERENCE, RIVALS, Known, fit_rivals, quantile_table, rival_quantiles
 from forecasting.scaling import Scaler
 from forecasting.splits import Spans, label_masks
+from forecasting.targets import excess_returns
+from forecasting.user_features import check_user_features, require_user_features, user_digests
 
 FORMAT = 1
 Progress = Callable[[str, int, int], None]
+Looked = Callable[[int, int, float], None]  # member, look, validation loss; what it raises ends the training
 
 
 @dataclass
@@ -34,14 +42,16 @@ class Fitted:
 
     @property
     def forecasters(self) -> tuple[str, ...]:
-        return ("lstm", *RIVALS)
+        return ("lstm", *self.card.get("rivals", FIRST_RIVALS))
 
     @property
     def market_symbols(self) -> tuple[str, ...]:
         return tuple(self.card["market_symbols"])
 
     def inputs(self, panel: Panel, macro: pd.DataFrame | None = None) -> Inputs:
-        """The model's inputs on ``panel``, with the market made of the symbols it was trained on."""
+        """The model's inputs on ``panel``, with the market made of the symbols it was trained on. UntrustedModel where a
+        feature of a person's own is missing or was changed since."""
+        require_user_features(self.card)
         return make_inputs(panel, self.spec.features, self.spec.horizons, self.market_symbols, macro)
 
     def scaled(self, inputs: Inputs) -> np.ndarray:
@@ -53,64 +63,73 @@ class Fitted:
         self, inputs: Inputs, rows: np.ndarray, names: tuple[str, ...] | None = None, progress: Progress | None = None
     ) -> dict[str, np.ndarray]:
         """For each forecaster the quantiles of the log return of ``rows`` over each horizon, float64 [N, H, Q]."""
-        x, moments = self.scaled(inputs), running_moments(inputs)
-        answer = {}
+        x = self.scaled(inputs)
+        known, answer = Known(inputs, x, self.market_symbols), {}
         for name in names or self.forecasters:
             if name == "lstm":
-                answer[name] = self._standardised(inputs, x, rows, progress) * inputs.targets.unit[rows][..., None]
+                standard = self._calibrated(inputs, x, rows, self._standardised(inputs, x, rows, progress))
+                answer[name] = standard * inputs.targets.unit[rows][..., None]
             else:
-                answer[name] = rival_quantiles(name, self.arrays, inputs, x, rows, moments)
+                answer[name] = rival_quantiles(name, self.arrays, inputs, x, rows, known)
         return answer
 
     def _standardised(self, inputs: Inputs, x: np.ndarray, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
         """The mean of the members' quantiles in units of the scale, ascending, float64 [N, H, Q]."""
-        network, run = self._compiled
-        parts = []
-        for weights in self._members:  # one network, compiled once, takes on one member after the other
-            network.set_weights(weights)
-            parts.append(run(inputs.panel, x, rows, progress).astype(np.float64))
-        mean = np.sum(parts, axis=0) / len(parts)
+        if not self.spec.members:  # an audit fits everything but the network, which has then learnt nothing
+            return self._unlearnt(len(rows))
+        mean = self._ensemble.answers(inputs.panel, x, rows, progress)
         if self.spec.output == "point":
             point = _point_as_return(self.spec, self.arrays, inputs, rows, mean, self.market_symbols)
             mean = point[..., None] + self.arrays["lstm/residuals"]
         return np.sort(mean, axis=-1)  # quantiles never cross
 
-    @cached_property
-    def _compiled(self) -> tuple:
-        """A network of the spec and its forecasting function."""
-        from forecasting.lstm.training import Forecasting
+    def _calibrated(self, inputs: Inputs, x: np.ndarray, rows: np.ndarray, standard: np.ndarray) -> np.ndarray:
+        """Standardised quantiles with their width corrected, where the card says so (see ``calibration``)."""
+        form = self.card.get("calibration")
+        if form is None:
+            return standard
+        if form != calibration.FORM:
+            raise UntrustedModel(f"calibration {form!r} is not {calibration.FORM!r}; type `nextclose retrain`")
+        return calibration.correct(
+            lambda past: self._standardised(inputs, x, past, None), inputs,
+            ready_rows(inputs.panel, inputs.targets, self.spec.lookback), self.market_symbols,
+            self.card["spans"]["train_end"], rows, standard,
+        )  # fmt: skip
 
-        width = len(self.spec.features)
-        network = Network(self.spec, width, self.arrays[f"{REFERENCE}/table"], self.spec.seed)
-        return network, Forecasting(network, width)
+    def knows(self, symbol: str) -> bool:
+        """Whether there is a network, and where closes are scaled a scaler, for ``symbol``."""
+        return self._ensemble.knows(symbol) and (self.spec.target != "close" or symbol in self.market_symbols)
+
+    def networks(self, symbol: str) -> Iterator[Network]:
+        """The members that answer for ``symbol``, one after the other."""
+        return self._ensemble.networks(symbol)
+
+    def number(self, symbol: str) -> int:
+        """The symbol's number in the network's embedding; 0 for a stranger, and where there is none."""
+        return self._ensemble.number(symbol)
+
+    def _unlearnt(self, rows: int) -> np.ndarray:
+        """What a network answers before its first update, float64 [rows, H, Q]: the reference."""
+        table = self.arrays[f"{REFERENCE}/table"].astype(np.float64)
+        return np.broadcast_to(table, (rows, *table.shape)).copy()
 
     @cached_property
-    def _members(self) -> list[list[np.ndarray]]:
-        """The weights of each member, in the network's order."""
-        expected = [tuple(w.shape) for w in self._compiled[0].weights]
-        members = []
-        for member in range(self.spec.members):
-            names = [f"lstm/{member}/{i:02d}" for i in range(len(expected))]
-            stored = [self.arrays[name] for name in names if name in self.arrays]
-            if [a.shape for a in stored] != expected:
-                raise UntrustedModel(
-                    "the stored weights do not fit the network that the card describes; type `nextclose retrain`"
-                )
-            members.append(stored)
-        return members
+    def _ensemble(self) -> Ensemble:
+        return Ensemble(self.spec, self.arrays, self.arrays[f"{REFERENCE}/table"], self.market_symbols)
 
 
 def fit_model(
     spec: LstmSpec, panel: Panel, macro: pd.DataFrame | None, spans: Spans, progress: Progress | None = None,
-    data_digest: str = "",
+    data_digest: str = "", rivals: tuple[str, ...] = RIVALS, looked: Looked | None = None,
 ) -> Fitted:  # fmt: skip
     """Fit scaler, rivals and network members on the training span; the validation span chooses when to stop.
 
-    Nothing of the test span reaches any fitted number. Raises NotEnoughHistory where no training sequence exists.
+    Nothing of the test span reaches any fitted number. ``rivals``: the names to fit beside the network.
+    ``looked``: told the member, look and loss of each look at the validation span.
+    Raises NotEnoughHistory where no training sequence exists.
     """
-    from forecasting.lstm.training import train_member
-
     seen = panel.until(spans.valid_end)  # later rows are not even in memory for the code below
+    check_user_features(spec.features, seen, macro)
     inputs = make_inputs(seen, spec.features, spec.horizons, seen.symbols, macro)
     masks = label_masks(seen, inputs.targets, spans)
     ready = (ready_rows(seen, inputs.targets, spec.lookback) & learnable_rows(seen, spec.lookback))[:, None]
@@ -121,29 +140,34 @@ def fit_model(
     groups = _groups(spec, seen, seen.symbols)
     scaler = Scaler.fit(inputs.values, train.any(axis=1), spec.scaling, groups)
     arrays = {"scaler/center": scaler.center, "scaler/width": scaler.width}
+    arrays |= fit_population(inputs.values, seen.at, train.any(axis=1))
     x = scaler(inputs.values, groups)
-    arrays |= fit_rivals(inputs, x, train, valid)
+    arrays |= fit_rivals(inputs, x, train, valid, rivals)
     y = _answers(spec, inputs, scaler, groups)
-    histories = []
-    for member in range(spec.members):
-        network, history = train_member(spec, member, seen, x, y, train, valid, arrays[f"{REFERENCE}/table"], progress)
-        arrays |= {f"lstm/{member}/{i:02d}": w for i, w in enumerate(network.get_weights())}
-        histories.append(history.as_card())
-    fitted = Fitted(spec, arrays, _card(spec, seen, spans, histories, data_digest))
+    excess = excess_returns(seen, inputs.targets, train) if spec.excess_weight else None
+    weights, histories = train_networks(spec, seen, x, y, train, valid, arrays[f"{REFERENCE}/table"], progress, looked, excess)
+    arrays |= weights
+    fitted = Fitted(spec, arrays, _card(spec, seen, spans, histories, data_digest) | {"rivals": list(rivals)})
+    fitted.card["user_features"] = user_digests(spec.features)
+    fitted.card["calibration"] = calibration.FORM if spec.calibration == "conformal" else None
     if spec.output == "point":
         _fit_residuals(fitted, inputs, valid, train)
     return fitted
 
 
 def rebuild(arrays: dict[str, np.ndarray], card: dict) -> Fitted:
-    """The fitted model of a stored folder; UntrustedModel where the card is not one of ours."""
+    """The fitted model of a stored folder; UntrustedModel where the card is not one of ours, or its parts do not belong
+    together."""
     if card.get("format") != FORMAT or tuple(card.get("levels", ())) != tuple(LEVELS):
         raise UntrustedModel(f"model format {card.get('format')!r} is not {FORMAT}; type `nextclose retrain`")
+    require_user_features(card)
+    check_intact(arrays, card)
     return Fitted(LstmSpec.model_validate(card["spec"]), dict(arrays), card)
 
 
 def machine_class() -> str:
     """What the bits of a training run depend on besides data, spec and code."""
+    configure_tensorflow()  # before anything else touches it
     import keras
     import tensorflow as tf
 
@@ -157,20 +181,21 @@ def _card(spec: LstmSpec, panel: Panel, spans: Spans, histories: list[dict], dat
 
     return {
         "format": FORMAT, "spec": spec.model_dump(mode="json"), "levels": list(LEVELS), "market_symbols": list(panel.symbols),
-        "spans": {"train_end": day(spans.train_end), "valid_end": day(spans.valid_end), "test_end": day(spans.test_end)},
+        "spans": {
+            "train_end": day(spans.train_end), "valid_end": day(spans.valid_end), "test_end": day(spans.test_end),
+            "embargo": spans.embargo, "train_begin": None if spans.train_begin is None else day(spans.train_begin),
+        },
         "history": histories, "data_digest": data_digest, "machine_class": machine_class(),
     }  # fmt: skip
 
 
 def _groups(spec: LstmSpec, panel: Panel, known: tuple[str, ...]) -> np.ndarray | None:
-    """Scaler group of each row: one for all, or the symbol where closes themselves are the input."""
+    """Scaler group of each row: one for all, or the symbol where closes themselves are the input (0 for a stranger, whose
+    rows nobody may ask for: see ``Fitted.knows``)."""
     if spec.target != "close":
         return None
     position = {symbol: i for i, symbol in enumerate(known)}
-    missing = [symbol for symbol in panel.symbols if symbol not in position]
-    if missing:
-        raise NotEnoughHistory(missing[0], 0, spec.lookback, "its own close scaler; type `nextclose retrain`")
-    return np.array([position[symbol] for symbol in panel.symbols], dtype=np.int64)[panel.symbol_index]
+    return np.array([position.get(symbol, 0) for symbol in panel.symbols], dtype=np.int64)[panel.symbol_index]
 
 
 def _answers(spec: LstmSpec, inputs: Inputs, scaler: Scaler, groups: np.ndarray | None) -> np.ndarray:

@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import DataError
+from forecasting.errors import DataError, NoNetwork
 from forecasting.inputs import Inputs, rows_at
 from forecasting.metrics import LEVELS, probability_up
 from forecasting.models import Fitted
@@ -32,8 +32,10 @@ def outlook(
     refused: list[tuple[str, date, DataError]] = []
     for origin in origins:
         rows, problems = rows_at(inputs, symbols, origin, fitted.spec.lookback)
-        chosen += [(origin, symbol, row) for symbol, row in sorted(rows.items())]
+        chosen += [(origin, symbol, row) for symbol, row in sorted(rows.items()) if fitted.knows(symbol)]
         refused += [(symbol, origin, problem) for symbol, problem in problems.items()]
+        strangers = [symbol for symbol in rows if not fitted.knows(symbol)]
+        refused += [(symbol, origin, NoNetwork(symbol)) for symbol in strangers]
     row = np.array([r for _, _, r in chosen], dtype=np.int64)
     answers = (
         fitted.quantiles(inputs, row, forecasters) if len(row) else {name: np.empty((0, 0, 0)) for name in fitted.forecasters}

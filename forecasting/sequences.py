@@ -63,3 +63,9 @@ def windows(panel: Panel, rows: np.ndarray, lookback: int) -> np.ndarray:
     start = panel.starts[panel.symbol_index[rows]]
     index = rows[:, None] + np.arange(1 - lookback, 1)
     return np.where(index >= start[:, None], index, -1).astype(np.int32)
+
+
+def padded(array: np.ndarray, multiple: int, value: object) -> np.ndarray:
+    """``array`` made longer with ``value`` to a multiple of ``multiple`` rows."""
+    missing = -len(array) % multiple
+    return array if not missing else np.concatenate([array, np.full((missing, *array.shape[1:]), value, array.dtype)])

@@ -12,9 +12,13 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from exchange_calendars import ExchangeCalendar
 
 log = logging.getLogger(__name__)
 
@@ -117,15 +121,21 @@ class _Calendar:
 
 
 @lru_cache(maxsize=64)
-def _calendar(name: str) -> _Calendar:
+def exchange(name: str) -> ExchangeCalendar:
+    """The calendar as exchange_calendars has it, from 1928 or its beginning; made once, since that takes a second."""
     import exchange_calendars
     import pandas as pd
 
     try:
-        calendar = exchange_calendars.get_calendar(name, start=FIRST_DAY)
+        return exchange_calendars.get_calendar(name, start=FIRST_DAY)
     except ValueError:  # the calendar begins later (Tokyo 1997, Shanghai 1990) and says so only when asked
         earliest = exchange_calendars.get_calendar(name).bound_min()
-        calendar = exchange_calendars.get_calendar(name, start=max(earliest, pd.Timestamp(FIRST_DAY)))
+        return exchange_calendars.get_calendar(name, start=max(earliest, pd.Timestamp(FIRST_DAY)))
+
+
+@lru_cache(maxsize=64)
+def _calendar(name: str) -> _Calendar:
+    calendar = exchange(name)
     closes = calendar.closes.dt.tz_localize(None) if calendar.closes.dt.tz is not None else calendar.closes
     return _Calendar(
         name,

@@ -67,3 +67,18 @@ def make_targets(panel: Panel, horizons: tuple[int, ...]) -> Targets:
         returns[found, k] = level[row[found]] - level[found]
         settles_at[found, k] = panel.at[row[found]]
     return Targets(tuple(horizons), scale, returns, settles_at)
+
+
+def excess_returns(panel: Panel, targets: Targets, labels: np.ndarray) -> np.ndarray:
+    """What each outcome was beyond the mean of its session's outcomes, in units of the scale, float32 [R, H]; 0 elsewhere.
+
+    ``labels`` bool [R, H]: the outcomes that count, and that may be looked at. Clipped at +-10.
+    """
+    excess = np.zeros(targets.returns.shape, dtype=np.float32)
+    for k in range(excess.shape[1]):
+        rows = np.flatnonzero(labels[:, k])
+        at, outcome = panel.at[rows], targets.returns[rows, k]
+        count = np.bincount(at, minlength=len(panel.sessions))
+        mean = np.bincount(at, weights=outcome, minlength=len(panel.sessions)) / np.maximum(count, 1)
+        excess[rows, k] = np.clip((outcome - mean[at]) / targets.unit[rows, k], -10, 10)
+    return excess

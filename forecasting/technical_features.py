@@ -16,7 +16,6 @@ from forecasting.features import WHOLE_HISTORY, register
 CLOSE = ("close", "split")
 BAR = ("high", "low", "close", "split")
 FAST, SLOW, SIGNAL = 12, 26, 9  # the usual MACD (Appel 1979)
-MACRO_CHANGE = 20
 
 
 def _log_close(b: Block) -> np.ndarray:
@@ -238,20 +237,3 @@ def obv_level(b: Block) -> np.ndarray:
 
 def _signed_volume(b: Block) -> np.ndarray:
     return b.memo(("signed_volume",), lambda: technical.signed_volume(b.starts, b.close, b.volume))
-
-
-@register(inputs=("macro",), warm_up=0, group="macro", parameters="series", version=2)
-def macro(b: Block, series: str) -> np.ndarray:
-    """The latest value of the macro series known at the close; none older than two weeks and than 1.6 of its last pauses."""
-    return b.by_session(f"macro {series}", lambda market: market.macro_value(series))
-
-
-@register(inputs=("macro",), warm_up=0, memory=MACRO_CHANGE, group="macro", parameters="series", version=2)
-def macro_change(b: Block, series: str) -> np.ndarray:
-    """Change over 20 sessions of the macro series as known at each close."""
-
-    def change(market) -> np.ndarray:
-        value = market.macro_value(series)
-        return kernels.difference(np.array([0, value.size], dtype=np.int64), value, MACRO_CHANGE)
-
-    return b.by_session(f"macro change {series}", change)

@@ -37,6 +37,11 @@ class Home:
         return self.path / "models"
 
     @property
+    def plots(self) -> Path:
+        """Pictures of evaluations, a folder a run: for people, and no part of any digest."""
+        return self.path / "plots"
+
+    @property
     def landing(self) -> Path:
         return self.path / "landing"
 

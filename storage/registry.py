@@ -173,7 +173,7 @@ def append_model(
     """Register a saved model; ``card['spec']`` is kept beside the whole card."""
     return tx.append(
         "models",
-        _one_row(
+        one_row(
             model_id=model_id, origin=origin, kind=kind, spec_json=card_text(card.get("spec", {})), card_json=card_text(card),
             train_end=train_end, valid_end=valid_end, test_end=test_end, data_digest=data_digest, created_at=created_at,
         ),
@@ -205,7 +205,7 @@ def append_decision(
     decision_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
     tx.append(
         "decisions",
-        _one_row(
+        one_row(
             decision_id=decision_id, model_id=model_id, origin=origin, challenger=challenger, verdict=verdict,
             sentence=sentence, thresholds_digest=thresholds_digest, decided_at=decided_at,
         ),
@@ -229,8 +229,10 @@ def append_serving(
     said = (origin, model_id, forecaster, decision_id)
     if latest is not None and (latest.origin, latest.model_id, latest.forecaster, latest.decision_id) == said:
         return latest
-    row = Serving(1 if latest is None else latest.position + 1, origin, model_id, forecaster, reason, decision_id, since)
-    tx.append("serving", _one_row(**vars(row)), ("position",))
+    # Not the latest's position and one: a model of a past origin, trained to replay it, may have been put in since.
+    position = tx.con.execute("SELECT coalesce(max(position), 0) + 1 FROM store.serving").fetchone()[0]
+    row = Serving(position, origin, model_id, forecaster, reason, decision_id, since)
+    tx.append("serving", one_row(**vars(row)), ("position",))
     return row
 
 
@@ -262,10 +264,13 @@ def model_trained_by(con: duckdb.DuckDBPyConnection, run_id: str, origin: date) 
 
 
 def latest_decision(con: duckdb.DuckDBPyConnection, until: date | None = None) -> dict[str, Any] | None:
-    """The newest gate decision up to origin ``until`` as plain values, with its checks in order; None before the first."""
-    names = ("decision_id", "model_id", "origin", "challenger", "verdict", "sentence")
+    """The newest gate decision up to origin ``until`` as plain values, with its checks in order and what people said of it
+    last (approval); None before the first."""
+    names = ("decision_id", "model_id", "origin", "challenger", "verdict", "sentence", "approval")
     row = con.execute(
-        f"SELECT {', '.join(names)} FROM store.decisions WHERE $until::DATE IS NULL OR origin <= $until::DATE "
+        f"SELECT {', '.join(names[:-1])}, (SELECT arg_max(state, position) FROM store.approvals AS a "
+        "WHERE a.decision_id = d.decision_id AND a.forecaster = 'lstm') "
+        "FROM store.decisions AS d WHERE $until::DATE IS NULL OR origin <= $until::DATE "
         "ORDER BY origin DESC, decided_at DESC LIMIT 1",
         {"until": None if until is None else str(until)[:10]},
     ).fetchone()
@@ -279,7 +284,8 @@ def latest_decision(con: duckdb.DuckDBPyConnection, until: date | None = None) -
     return decision | {"origin": str(decision["origin"]), "checks": [dict(zip(columns, c, strict=True)) for c in checks]}
 
 
-def _one_row(**columns: Any) -> pd.DataFrame:
+def one_row(**columns: Any) -> pd.DataFrame:
+    """A frame of one row, for an append."""
     import pandas as pd
 
     return pd.DataFrame({name: [value] for name, value in columns.items()})

@@ -11,31 +11,37 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from forecasting.errors import InputError, SettingError
+from forecasting.errors import InputError, PricesFileError, SettingError
 from forecasting.gate import GateThresholds
 from forecasting.lstm import LstmSpec
 from tasks.engine import step
 from tasks.learning import show_progress
 from tasks.listening import tell
 from tasks.measure import Measured
-from tasks.policies import DATABASE, TRAINING
+from tasks.policies import COMPUTE, DATABASE, TRAINING
 from tasks.run import Receipt
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from forecasting.backtest import How, Outcome
     from forecasting.panel import Panel
+    from forecasting.splits import Spans
+    from sources.base import Source
 
 
 @dataclass
 class Bench:
-    """What a backtest works on, from step to step; it keeps no database and no model."""
+    """What a backtest works on, from step to step; it keeps no database. ``outcome`` is there once the spec was judged."""
 
     prices: str
     macro_path: str | None
     symbols: tuple[str, ...] | None
     spec: LstmSpec
     thresholds: GateThresholds
+    how: How | None = None
+    outcome: Outcome | None = None
+    spans: Spans | None = None
     panel: Panel | None = None
     macro: pd.DataFrame | None = None
     costs: list[dict[str, Any]] = field(default_factory=list)
@@ -55,13 +61,11 @@ def load_prices(bench: Bench, until: date) -> Receipt:
     from forecasting.panel import Panel
     from forecasting.sessions import calendar_of, sessions_between
     from sources.macro_files import MacroFilesSource
-    from sources.registry import make_source
 
-    source = make_source("files", {"path": bench.prices})
+    source = _prices_in(bench)
     fetched = source.fetch(list(bench.symbols or source.symbols()), None, until)
     for note in (*fetched.notes, *(str(error) for error in fetched.failures.values())):
-        bench.notes.append(note)
-        tell().noted(note)
+        _note(bench, note)
     if fetched.bars.empty:
         raise InputError(f"{bench.prices} has no bar up to {until} for the symbols asked for; look at the dates in it")
     first, last = fetched.bars["session"].min().date(), fetched.bars["session"].max().date()
@@ -77,17 +81,73 @@ def load_prices(bench: Bench, until: date) -> Receipt:
     return Receipt(bench.panel.rows, text=f"{bench.panel.rows:,} bars of {len(bench.panel.symbols)} symbols{aside}")
 
 
+def _prices_in(bench: Bench) -> Source:
+    """The file as a source; closes alone will do for a backtest."""
+    from sources.registry import make_source
+
+    source = make_source("files", {"path": bench.prices})
+    try:
+        source.symbols()
+    except PricesFileError as error:
+        if "close_only" not in str(error):
+            raise
+        source = make_source("files", {"path": bench.prices, "close_only": True})
+        _note(bench, "the file has closes only; they stand for open, high and low, so that ranges and gaps say nothing")
+    return source
+
+
 @step(TRAINING)
-def judge_spec(bench: Bench, train_end: date, valid_end: date, test_end: date) -> Receipt:
-    """Train, audit, evaluate and ask the gate; fills ``bench.report``."""
-    from forecasting.backtest import Stages, backtest
+def judge_spec(bench: Bench, train_end: date, valid_end: date, test_end: date, embargo: int = 0) -> Receipt:
+    """Train, audit, evaluate and ask the gate, once or walking forward; fills ``bench.report``."""
+    from forecasting.backtest import How, Stages, full_backtest
     from forecasting.splits import Spans
 
     stages = Stages(records=list(bench.costs))
-    spans = Spans(train_end, valid_end, test_end)
-    bench.report, *_ = backtest(bench.panel, bench.macro, bench.spec, spans, bench.thresholds, stages, show_progress)
+    bench.spans = Spans(train_end, valid_end, test_end, embargo)
+    how = bench.how or How()
+    if how.sectors is not None:
+        without = [symbol for symbol in bench.panel.symbols if symbol not in how.sectors]
+        if without:
+            _note(bench, f"{len(without)} symbols have no sector, first {without[0]}; they are judged under 'unknown'")
+    bench.outcome = full_backtest(
+        bench.panel, bench.macro, bench.spec, bench.spans, bench.thresholds, how, stages, show_progress
+    )  # fmt: skip
+    bench.report = bench.outcome.report
     gate = bench.report["gate"]
     return Receipt(len(bench.report["horizons"]), text=f"{gate['verdict']}: {gate['sentence']}")
+
+
+@step(COMPUTE)
+def rank_blocks(bench: Bench) -> Receipt:
+    """Score the probabilities of each symbol's fifth over blocks of the test span; adds ``ranks`` to the report."""
+    from forecasting.joint import rank_report
+
+    bench.report["ranks"] = rank_report(bench.outcome.fitted[0], bench.panel, bench.macro, bench.spans)
+    return Receipt(text="ranks scored over blocks of the test span")
+
+
+@step(DATABASE)
+def draw_backtest(bench: Bench, folder: str) -> Receipt:
+    """Draw the judgement into ``folder``; adds ``plots``, the files, to the report."""
+    from tasks.pictures import pictures_of
+    from tasks.plots import save
+
+    target = Path(folder).expanduser().absolute()
+    judgement = bench.outcome.judgement
+    title = f"{Path(bench.prices).name}, judged on {judgement.evaluation.span[0]} to {judgement.evaluation.span[1]}"
+    try:
+        files = save(target, pictures_of(title, judgement, bench.outcome.fitted[-1].card))
+    except OSError as error:
+        raise InputError(
+            f"{target} cannot be written ({error.strerror}); give another folder with --plots DIR, or change its permissions"
+        ) from error
+    bench.report["plots"] = [str(file) for file in files]
+    return Receipt(text=f"{len(files)} files in {target}")
+
+
+def _note(bench: Bench, text: str) -> None:
+    bench.notes.append(text)
+    tell().noted(text)
 
 
 def read_spec(path: str | None, default: LstmSpec) -> LstmSpec:

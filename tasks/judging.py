@@ -5,22 +5,29 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
+from forecasting.errors import InputError, UntrustedModel
+from forecasting.evaluation import CHAMPION
 from tasks.engine import step
 from tasks.learning import challenger_of, model_of, show_progress, spans_of
 from tasks.market import macro_of, market_of
 from tasks.policies import COMPUTE
 from tasks.run import Receipt, Run
+from tasks.sectors import read_sectors
 
 if TYPE_CHECKING:
     from forecasting.evaluation import Evaluation
+    from forecasting.judgement import Judgement
+    from forecasting.models import Fitted
 
-CHAMPION = "champion"  # what the reigning network is called among the forecasters of an evaluation
+__all__ = ["CHAMPION", "evaluate", "evaluation_of", "judgement_of"]
 
 
 @step(COMPUTE)
 def evaluate(run: Run, origin: date) -> Receipt:
-    """Score the challenger, every rival and the champion on the same rows of the test span; store the metrics."""
+    """Score the challenger, every rival and the champion on the same rows of the test span; store the metrics, whole and by
+    year, market regime, sector and symbol."""
     from storage.registry import append_evaluations
+    from storage.slices import append_slices
 
     name = f"evaluate/{origin}"
     if run.done(name):
@@ -30,22 +37,48 @@ def evaluate(run: Run, origin: date) -> Receipt:
     rows = evaluation.table.assign(model_id=model_id, span_start=evaluation.span[0], span_end=evaluation.span[1])
     with run.db.writing(run.lease, run.run_id, name) as tx:
         append_evaluations(tx, rows)
+        append_slices(tx, model_id, evaluation.slices)
     skill = ", ".join(f"{evaluation.skill('lstm', 'ewma', h):+.2%} at {h}" for h in evaluation.horizons)
-    return Receipt(len(rows), text=f"skill against EWMA {skill} sessions, {evaluation.span[0]} to {evaluation.span[1]}")
+    text = f"skill against EWMA {skill} sessions, {evaluation.span[0]} to {evaluation.span[1]}"
+    return Receipt(len(rows) + len(evaluation.slices), text=text)
 
 
 def evaluation_of(run: Run, model_id: str, origin: date) -> Evaluation:
+    """The scores that the gate decides by."""
+    return judgement_of(run, model_id, origin).evaluation
+
+
+def judgement_of(run: Run, model_id: str, origin: date) -> Judgement:
     """Computed once a run; after a kill between judging and deciding it is computed again, to the same numbers."""
-    if ("evaluation", model_id) not in run.memo:
-        from forecasting.backtest import judge
+    if ("judgement", model_id) not in run.memo:
+        from forecasting.judgement import ask, judged
         from storage.registry import current_serving
 
         with run.db.reading() as con:
             serving = current_serving(con, until=origin)
         reigns = serving is not None and serving.forecaster == "lstm" and serving.model_id != model_id
-        others = {CHAMPION: model_of(run, serving.model_id)} if reigns else None
+        others = {CHAMPION: champion} if reigns and (champion := _champion(run, serving.model_id)) else None
         panel, macro = market_of(run).until(origin), macro_of(run)
-        run.memo["evaluation", model_id] = judge(
-            model_of(run, model_id), panel, macro, spans_of(run, origin), others, progress=show_progress
-        )  # fmt: skip
-    return run.memo["evaluation", model_id]
+        answers = ask(model_of(run, model_id), panel, macro, spans_of(run, origin), others, progress=show_progress)
+        run.memo["judgement", model_id] = judged(answers, _sectors(run), run.settings.evaluation.cost_bps, run.symbols)
+    return run.memo["judgement", model_id]
+
+
+def _champion(run: Run, model_id: str) -> Fitted | None:
+    """The model that serves; None where it can no longer be used, since then it cannot go on serving either."""
+    try:
+        return model_of(run, model_id)
+    except UntrustedModel as error:
+        run.note(f"the model that served, {model_id[:16]}, is not among those compared: {error}")
+        return None
+
+
+def _sectors(run: Run) -> dict[str, str] | None:
+    """Of the file that the settings name; a file that cannot be read costs the cut by sector, not the day."""
+    if run.settings.universe.sectors is None:
+        return None
+    try:
+        return read_sectors(run.settings.universe.sectors)
+    except InputError as error:
+        run.note(f"no results by sector: {error}")
+        return None

@@ -25,6 +25,7 @@ def train(run: Run, origin: date) -> Receipt:
 
     Learning happens while no database connection is open.
     """
+    from forecasting.intact import marks_of, versions_of
     from forecasting.models import fit_model
     from storage.registry import append_model, save_model
     from tasks.opening import code_version
@@ -35,8 +36,11 @@ def train(run: Run, origin: date) -> Receipt:
     panel, macro = market_of(run).until(origin), macro_of(run)
     spans = spans_of(run, origin)
     digest = data_digest(panel, macro, panel.symbols, origin)
-    fitted = fit_model(run.settings.lstm, panel, macro, spans, show_progress, digest)
-    fitted.card |= {"origin": str(origin), "code_version": code_version()}
+    fitted = fit_model(run.settings.lstm, panel, macro, spans, show_progress, digest, run.settings.rivals.names)
+    fitted.card |= {
+        "origin": str(origin), "code_version": code_version(), "thresholds_digest": run.settings.gate.digest,
+        "inputs": versions_of(fitted.spec.features), "arrays": marks_of(fitted.arrays),
+    }  # fmt: skip
     model_id = save_model(run.home, fitted.arrays, fitted.card)
     with run.db.writing(run.lease, run.run_id, name) as tx:
         append_model(
@@ -79,7 +83,9 @@ def spans_of(run: Run, origin: date) -> Spans:
 
     panel, chosen = market_of(run).until(origin), run.settings.evaluation
     try:
-        return default_spans(panel.sessions, origin, chosen.valid_sessions, chosen.test_sessions, run.settings.lstm.lookback)
+        return default_spans(
+            panel.sessions, origin, chosen.valid_sessions, chosen.test_sessions, run.settings.lstm.lookback, chosen.embargo
+        )  # fmt: skip
     except NotEnoughHistory as error:
         who = panel.symbols[0] if len(panel.symbols) == 1 else f"the universe of {len(panel.symbols)} symbols"
         raise NotEnoughHistory(who, error.found, error.needed, error.purpose, error.until) from error

@@ -31,7 +31,7 @@ def store_features(run: Run, sessions: Sessions) -> Receipt:
     name = f"store_features/{_span(sessions)}"
     if run.done(name):
         return Receipt(text="stored before")
-    inputs = _inputs(run, _serving(run, sessions[0]).model_id)
+    inputs = inputs_of(run, serving_at(run, sessions[0]).model_id)
     panel, names = inputs.panel, inputs.names
     wanted = np.isin(np.array(panel.symbols, dtype=object), np.array(run.symbols, dtype=object))[panel.symbol_index]
     here = np.flatnonzero(wanted & np.isin(panel.session, np.array(sessions, dtype="datetime64[D]")))
@@ -65,8 +65,8 @@ def forecast(run: Run, sessions: Sessions) -> Receipt:
     name = f"forecast/{_span(sessions)}"
     if run.done(name):
         return Receipt(text="forecast before")
-    serving = _serving(run, sessions[0])
-    model, inputs, macro = model_of(run, serving.model_id), _inputs(run, serving.model_id), macro_of(run)
+    serving = serving_at(run, sessions[0])
+    model, inputs, macro = model_of(run, serving.model_id), inputs_of(run, serving.model_id), macro_of(run)
     symbols = [symbol for symbol in run.symbols if symbol not in run.refusals]
     frame, refused = outlook(model, inputs, symbols, list(sessions), target_session)
     late = {symbol: error for symbol, origin, error in refused if origin == run.origin}
@@ -128,7 +128,7 @@ def _close_of(symbol: str, session: date) -> datetime:
     return closes_at(calendar_of(symbol), session)
 
 
-def _serving(run: Run, session: date) -> Serving:
+def serving_at(run: Run, session: date) -> Serving:
     """Who serves at ``session``: the last one chosen at or before it, so that no model knows what came after."""
     if ("serving", session) not in run.memo:
         from storage.registry import current_serving
@@ -141,7 +141,7 @@ def _serving(run: Run, session: date) -> Serving:
     return run.memo["serving", session]
 
 
-def _inputs(run: Run, model_id: str) -> Inputs:
+def inputs_of(run: Run, model_id: str) -> Inputs:
     if ("inputs", model_id) not in run.memo:
         run.memo["inputs", model_id] = model_of(run, model_id).inputs(market_of(run), macro_of(run))
     return run.memo["inputs", model_id]

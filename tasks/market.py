@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +24,8 @@ def market_of(run: Run) -> Panel:
     on nothing later than the row (tests/forecasting shows it); what learns cuts it off itself.
     """
     if "market" not in run.memo:
-        run.memo["market"] = _read(run)
+        with run.db.reading() as con:
+            run.memo["market"] = market_known(con, run.origin)
     return run.memo["market"]
 
 
@@ -34,16 +36,22 @@ def macro_of(run: Run) -> pd.DataFrame | None:
     York's VIX of a day is not known in Tokyo before the next.
     """
     if "macro" not in run.memo:
-        from forecasting.sessions import DEFAULT_CALENDAR, calendar_of
-        from storage.macro import read_macro
-
-        calendars = sorted({calendar_of(symbol) for symbol in market_of(run).symbols}) or [DEFAULT_CALENDAR]
+        symbols, minutes = market_of(run).symbols, run.settings.source.final_after_minutes
         with run.db.reading() as con:
-            frame = read_macro(
-                con, run.origin, calendars=calendars, final_after_minutes=run.settings.source.final_after_minutes
-            )
-        run.memo["macro"] = frame if len(frame) else None
+            run.memo["macro"] = macro_known(con, symbols, run.origin, minutes)
     return run.memo["macro"]
+
+
+def macro_known(
+    con: Any, symbols: tuple[str, ...], until: date, final_after_minutes: int, as_of: datetime | None = None
+) -> pd.DataFrame | None:
+    """See ``macro_of``: for the exchanges of ``symbols``, up to ``until``, as known at ``as_of`` (None: now)."""
+    from forecasting.sessions import DEFAULT_CALENDAR, calendar_of
+    from storage.macro import read_macro
+
+    calendars = sorted({calendar_of(symbol) for symbol in symbols}) or [DEFAULT_CALENDAR]
+    frame = read_macro(con, until, as_of, calendars=calendars, final_after_minutes=final_after_minutes)
+    return frame if len(frame) else None
 
 
 def data_digest(panel: Panel, macro: pd.DataFrame | None, symbols: Iterable[str], until: object) -> str:
@@ -73,14 +81,13 @@ def _of_calendars(macro: pd.DataFrame, symbols: tuple[str, ...]) -> pd.DataFrame
     return own.drop(columns="calendar") if len(names) == 1 else own
 
 
-def _read(run: Run) -> Panel:
+def market_known(con: Any, until: date, as_of: datetime | None = None) -> Panel:
+    """See ``market_of``: up to ``until``, as known at ``as_of`` (None: now)."""
     from forecasting.panel import Panel
     from forecasting.sessions import calendar_of, sessions_between
     from storage.bars import read_actions, read_bars
 
-    with run.db.reading() as con:
-        bars = read_bars(con, until=run.origin)
-        actions = read_actions(con, until=run.origin)
+    bars, actions = read_bars(con, until=until, as_of=as_of), read_actions(con, until=until, as_of=as_of)
     adjusted = set(bars.loc[bars["basis"] == "adjusted", "symbol"])  # their splits are in the prices already
     actions = actions[~actions["symbol"].isin(adjusted)]
     day = bars["session"].to_numpy().astype("datetime64[D]")
@@ -88,5 +95,5 @@ def _read(run: Run) -> Panel:
         return Panel.from_frames(bars, actions)
     calendar = {symbol: calendar_of(symbol) for symbol in bars["symbol"].unique()}
     first = day.min().astype(object)
-    known = {name: sessions_between(name, first, run.origin).astype("datetime64[D]") for name in sorted(set(calendar.values()))}
+    known = {name: sessions_between(name, first, until).astype("datetime64[D]") for name in sorted(set(calendar.values()))}
     return Panel.from_frames(bars, actions, {symbol: known[name] for symbol, name in calendar.items()})

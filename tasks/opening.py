@@ -21,6 +21,7 @@ from tasks.clock import now_utc
 from tasks.failing import raise_together
 from tasks.macro import macro_identity
 from tasks.metering import put_meters
+from tasks.own_features import use_own_features
 from tasks.ranking import ranked_sources
 from tasks.run import Run, short_digest
 from tasks.settings import Settings
@@ -45,6 +46,7 @@ class Asked:
     source: str | None = None
     source_options: Mapping[str, Any] = field(default_factory=dict)
     needs_source: bool = True
+    stands_alone: bool = False  # works on no prices at all, so that none need be stored
     origin: date | None = None
     replay: int = 0
     force_retrain: bool = False
@@ -60,6 +62,7 @@ def open_run(asked: Asked, home: Home, settings: Settings, now: datetime) -> Ite
     where it stood and one that was completed is recognised. Raises AlreadyRunning when somebody else writes.
     """
     home.ensure_writable()
+    own = use_own_features(settings, home)
     ranked = ranked_sources(settings, asked.source, asked.source_options) if asked.needs_source else None
     source = ranked.first if ranked else None
     db = Database(home, memory_mb=settings.storage.memory_mb)
@@ -68,6 +71,7 @@ def open_run(asked: Asked, home: Home, settings: Settings, now: datetime) -> Ite
     final = min(finals.values())
     origin, rows = _origin(asked, source, db, symbols, final)
     identity = "stored" if ranked is None else ranked.identity() + macro_identity(settings)
+    identity += f" {own}" if own else ""  # a changed file of features makes another run
     base = (asked.flow, str(origin), sorted(symbols), identity, settings.digest, asked.replay, asked.force_retrain, asked.extra)
     with ExitStack() as burst, ExitStack() as held:  # the file is opened once for all that is written at the start and the end
         lease = held.enter_context(hold_lease(home, db, f"{asked.flow} of {origin}"))
@@ -118,8 +122,8 @@ def code_version() -> str:
 
 def _symbols(asked: Asked, settings: Settings, source: Source | None, db: Database) -> tuple[str, ...]:
     """Those asked for, else those somebody put into the settings, else all that the source (or the database) holds."""
-    if asked.symbols:
-        return tuple(asked.symbols)
+    if asked.symbols or asked.stands_alone:
+        return tuple(asked.symbols or ())
     if source is not None:
         held = None if settings.names_symbols else source.symbols()
         symbols = settings.universe.symbols if held is None else held
@@ -137,9 +141,9 @@ def _symbols(asked: Asked, settings: Settings, source: Source | None, db: Databa
 
 def _finals(symbols: tuple[str, ...], settings: Settings, now: datetime) -> dict[str, date]:
     """For each calendar concerned its last session that is over and settled."""
-    from forecasting.sessions import calendar_of, last_final_session
+    from forecasting.sessions import DEFAULT_CALENDAR, calendar_of, last_final_session
 
-    calendars = sorted({calendar_of(symbol) for symbol in symbols})
+    calendars = sorted({calendar_of(symbol) for symbol in symbols} or {DEFAULT_CALENDAR})
     return {calendar: last_final_session(calendar, now, settings.source.final_after_minutes) for calendar in calendars}
 
 
@@ -155,6 +159,8 @@ def _origin(asked: Asked, source: Source | None, db: Database, symbols: tuple[st
     if asked.origin is not None and asked.origin > final:
         raise SettingError("origin", str(asked.origin), f"a session that is over, at the latest {final}")
     limit = min(asked.origin or final, final)
+    if asked.stands_alone:
+        return limit, 0
     if source is None:
         from storage.bars import last_sessions
 

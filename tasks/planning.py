@@ -21,13 +21,13 @@ class Days:
 def plan_days(run: Run, sessions: list[date] | None = None) -> list[Days]:
     """The run's sessions in groups: the missed ones since the last in the ledger (or ``sessions``), then the origin.
 
-    A model is due before a session when there is none yet, when the newest is more than ``retraining.after_sessions`` old, or,
-    once, when the run was told to retrain (then at the origin). The plan follows from what was stored before this run, so a
-    run that was killed plans the same again.
+    A model is due before a session when there is none yet, when the newest is more than ``retraining.after_sessions`` old, when
+    the watch (tasks/watching.py) found drift since it was trained, or, once, when the run was told to retrain (then at the
+    origin). The plan follows from what was stored before this run, so a run that was killed plans the same again.
     """
     if "plan" not in run.memo:
         due = missed_sessions(run) if sessions is None else sessions
-        run.memo["plan"] = _grouped(due, _trained_before(run), run)
+        run.memo["plan"] = _grouped(due, _trained_before(run), run, _called_before(run))
     return run.memo["plan"]
 
 
@@ -36,7 +36,7 @@ def missed_sessions(run: Run) -> list[date]:
     from forecasting.sessions import add_sessions, sessions_between
     from storage.ledger import forecast_origins
 
-    calendar = _calendar(run)
+    calendar = calendar_of_run(run)
     with run.db.reading() as con:
         done = [day for day in forecast_origins(con, besides=run.run_id) if day <= run.origin]
     first = run.origin
@@ -61,25 +61,26 @@ def sessions_without_forecast(run: Run, start: date) -> list[date]:
 
     with run.db.reading() as con:
         done = set(forecast_origins(con, besides=run.run_id))
-    between = sessions_between(_calendar(run), start, run.origin).astype("datetime64[D]").astype(object)
+    between = sessions_between(calendar_of_run(run), start, run.origin).astype("datetime64[D]").astype(object)
     return [day for day in between if day not in done]
 
 
 def retrain_due(run: Run) -> bool:
     """Whether a challenger is to be trained at the run's origin."""
-    return _grouped([run.origin], _trained_before(run), run)[0].retrain
+    return _grouped([run.origin], _trained_before(run), run, _called_before(run))[0].retrain
 
 
-def _grouped(sessions: list[date], trained: list[date], run: Run) -> list[Days]:
+def _grouped(sessions: list[date], trained: list[date], run: Run, called: list[date] | None = None) -> list[Days]:
     from forecasting.sessions import sessions_between
 
-    calendar, after, trained = _calendar(run), run.settings.retraining.after_sessions, list(trained)
+    calendar, after, trained = calendar_of_run(run), run.settings.retraining.after_sessions, list(trained)
     groups: list[tuple[list[date], bool]] = []
     before = None
     for day in sessions:
         newest = max((origin for origin in trained if origin <= day), default=None)
         age = None if newest is None else len(sessions_between(calendar, newest, day)) - 1
         due = age is None or age > after or (run.force_retrain and day == run.origin and newest != day)
+        due = due or any(newest < call <= day for call in called or ())
         if due:
             trained.append(day)
         if due or not groups or newest != before or len(groups[-1][0]) >= GROUP:
@@ -97,7 +98,15 @@ def _trained_before(run: Run) -> list[date]:
         return trained_origins(con, besides=run.run_id)
 
 
-def _calendar(run: Run) -> str:
+def _called_before(run: Run) -> list[date]:
+    """The origins at which the watch of earlier runs asked for a training."""
+    from storage.drift import training_calls
+
+    with run.db.reading() as con:
+        return training_calls(con, besides=run.run_id)
+
+
+def calendar_of_run(run: Run) -> str:
     """The calendar that sets the pace: that of most of the symbols."""
     from collections import Counter
 

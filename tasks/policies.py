@@ -60,4 +60,7 @@ TRAINING = Policy("training", retries=1, first_delay=5.0, timeout_seconds=4 * 36
 #: Reads, computes, writes: as the database, with time to compute.
 COMPUTE = Policy("compute", retries=2, first_delay=0.5, timeout_seconds=3600, passing=(DatabaseLocked, OSError, MemoryError))
 
-POLICIES = (SOURCE, DATABASE, TRAINING, COMPUTE)
+#: A search may take days; each trial is stored when it ends, so a second try goes on where the first stood.
+TUNING = Policy("tuning", retries=1, first_delay=5.0, timeout_seconds=7 * 86_400, passing=COMPUTE.passing)
+
+POLICIES = (SOURCE, DATABASE, TRAINING, TUNING, COMPUTE)

@@ -6,10 +6,12 @@ that fails in mid-run, or cannot take an artifact, changes nothing about the dat
 
 from __future__ import annotations
 
+import base64
 import functools
 import inspect
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import InputError
@@ -22,6 +24,12 @@ log = logging.getLogger(__name__)
 
 #: Where the flows can be imported from by whoever executes a deployment.
 MODULE = "deployments.prefect_flows"
+WORDS_OF_PICTURES = {
+    "plot-forecasts": "Predicted against actual, and the last forecast as a fan",
+    "plot-calibration": "Calibration of the quantiles",
+    "plot-skill": "Skill against EWMA by year",
+    "plot-loss": "Loss during training",
+}
 
 
 def as_prefect_flow(fn: Callable[..., dict[str, Any]], name: str) -> prefect.Flow:
@@ -82,7 +90,7 @@ class PrefectLog(Listener):
 
 def show(report: dict[str, Any]) -> None:
     """Leave the report's tables as artifacts of the flow run; a failure to do so is logged and forgotten."""
-    from prefect.artifacts import create_markdown_artifact, create_table_artifact
+    from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
     try:
         forecasts = report.get("forecasts") or []
@@ -98,6 +106,13 @@ def show(report: dict[str, Any]) -> None:
             )
         if report.get("horizons"):
             create_markdown_artifact(key="backtest", markdown=backtest_markdown(report), description="Scores on the test span")
+        if report.get("plots"):
+            create_markdown_artifact(key="plots", markdown=plots_markdown(report["plots"]), description="Pictures on disk")
+            for key, url in picture_urls(report["plots"]).items():
+                create_image_artifact(key=key, image_url=url, description=WORDS_OF_PICTURES[key])
+        if report.get("study"):
+            said = f"Study {report['study']}, the best first"
+            create_table_artifact(key="trials", table=trials_rows(report), description=said)
     except Exception as error:  # the server's troubles are not the data's
         log.warning("artifacts could not be created: %s", error)
 
@@ -106,6 +121,8 @@ def verdict_markdown(report: dict[str, Any]) -> str:
     """The gate's decision and its checks."""
     decision, serving = report["decision"], report.get("serving")
     lines = [f"## {decision['verdict'].replace('_', ' ')}", "", decision["sentence"], ""]
+    if decision.get("approval") == "pending":
+        lines += [f"Waits for a yes: run the flow `promote` with model `{decision['model_id'][:16]}` and a reason.", ""]
     if serving:
         who = f"**{serving['forecaster']}** of model `{serving['model_id'][:16]}` serves since {serving['since']}"
         lines += [f"{who}: {serving['reason']}", ""]
@@ -138,14 +155,49 @@ def quality_markdown(report: dict[str, Any]) -> str:
 
 
 def backtest_markdown(report: dict[str, Any]) -> str:
-    """The scores of a backtest, one row a horizon."""
-    lines = ["| ahead | pinball | skill vs EWMA | t | 80 % held | 90 % held |", "| --- | --- | --- | --- | --- | --- |"]
+    """The scores of a backtest, one row a horizon, and by year."""
+    lines = [
+        "| ahead | pinball | skill vs EWMA | t | 50 % held | 80 % held | 90 % held |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for h in report["horizons"]:
-        skill, t, held = h["skill"]["ewma"], h["dm_t"]["ewma"], h["coverage"]
-        lines.append(
-            f"| {h['horizon']} | {h['pinball']:.5f} | {skill:+.2%} | {t or 0:.1f} | {held['80']:.1%} | {held['90']:.1%} |"
-        )
+        skill, t = _share(h["skill"]["ewma"], "+.2%"), _share(h["dm_t"]["ewma"], ".1f")
+        held = " | ".join(_share(h["coverage"][level], ".1%") for level in ("50", "80", "90"))
+        lines.append(f"| {h['horizon']} | {_share(h['pinball'], '.5f')} | {skill} | {t} | {held} |")
+    lines += ["", "| year | ahead | skill vs EWMA | t | 80 % held |", "| --- | --- | --- | --- | --- |"]
+    for h in report["horizons"]:
+        for year, cut in h["by_year"].items():
+            scores = (_share(cut.get("skill"), "+.2%"), _share(cut.get("t"), ".1f"), _share(cut["coverage"].get("80"), ".1%"))
+            lines.append(f"| {year} | {h['horizon']} | {' | '.join(scores)} |")
     return "\n".join([*lines, "", report["gate"]["sentence"]])
+
+
+def plots_markdown(files: list[str]) -> str:
+    """Where the pictures lie."""
+    return "\n".join(["| file |", "| --- |", *(f"| [{_cell(Path(file).name)}]({Path(file).as_uri()}) |" for file in files)])
+
+
+def picture_urls(files: list[str]) -> dict[str, str]:
+    """Artifact key -> the PNG itself as a data URL: the UI shows it wherever the files are. The latest of each kind."""
+    urls = {}
+    for file in files:
+        key = f"plot-{Path(file).stem}"
+        if key in WORDS_OF_PICTURES and Path(file).suffix == ".png":
+            urls[key] = "data:image/png;base64," + base64.b64encode(Path(file).read_bytes()).decode()
+    return urls
+
+
+def _share(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def trials_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The trials of a search as the table artifact shows them."""
+    wanted = ("number", "state", "loss", "gain", "seconds", "reason")
+    return [
+        {name: round(t[name], 5) if isinstance(t[name], float) else t[name] for name in wanted} | {"changes": str(t["changes"])}
+        for t in report["trials"]
+    ]
 
 
 def _rows(forecasts: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.plots import drawn
 from tasks.run import Run
 
 QUANTILES = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
@@ -11,8 +12,9 @@ _RULE = ("rule", "severity", "symbols", "rows", "example")
 
 
 def report_of(run: Run) -> dict[str, Any]:
-    """The run as plain values: run_id, flow, origin, status, home, forecasts, serving, decision, refused, quality, notes,
-    digest."""
+    """The run as plain values: run_id, flow, origin, status, home, forecasts, serving, decision, drift, refused, quality,
+    notes, plots, digest."""
+    from storage.drift import findings_at
     from storage.ledger import read_forecasts
     from storage.manifest import content_digest
     from storage.quality import account_of, findings_by_rule
@@ -24,7 +26,7 @@ def report_of(run: Run) -> dict[str, Any]:
         row = run_done(con, run.run_id) or {}
         served = read_forecasts(con, run.origin)
         serving = current_serving(con, until=run.origin)
-        decision = latest_decision(con, until=run.origin)
+        decision, drift = latest_decision(con, until=run.origin), findings_at(con, run.origin)
         stored = {symbol: (reason, message) for symbol, reason, message in refused_by(con, run.run_id)}
         account, rules = account_of(con, run.run_id), findings_by_rule(con, run.run_id)
         digest = run.memo.get("digest") or content_digest(con)
@@ -46,9 +48,11 @@ def report_of(run: Run) -> dict[str, Any]:
         "forecasts": [_forecast(record) for record in served.to_dict("records")],
         "serving": service,
         "decision": decision,
+        "drift": drift,
         "refused": [{"symbol": s, "reason": reason, "message": text} for s, (reason, text) in sorted(refused.items())],
         "quality": {"rows": account, "rules": [dict(zip(_RULE, rule, strict=True)) for rule in rules]},
         "notes": list(run.notes),
+        "plots": drawn(run),
         "digest": digest,
     }  # fmt: skip
 

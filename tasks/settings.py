@@ -36,10 +36,13 @@ from pydantic import (
     model_validator,
 )
 
+from forecasting.drift import DriftThresholds
 from forecasting.errors import SettingError, SymbolError
 from forecasting.gate import GateThresholds
 from forecasting.lstm import LstmSpec
 from forecasting.quality_thresholds import QualityThresholds
+from forecasting.rivals import RIVALS
+from forecasting.search_space import Sampler
 from forecasting.symbols import normalise_symbols
 from sources.macro import macro_source_names
 from sources.registry import ALIASES, proper_name, source_names
@@ -76,6 +79,7 @@ class Universe(_Section):
     inactive_after: int = Field(
         20, ge=5, le=250, description="a symbol silent for this many sessions of its exchange no longer trades"
     )
+    sectors: str | None = Field(None, description="CSV file of symbol and sector, to judge by sector; empty: no such cut")
 
     @field_validator("symbols")
     @classmethod
@@ -151,15 +155,50 @@ class Macro(_Section):
         return self
 
 
+class UserFeatures(_Section):
+    file: str | None = Field(None, description="Python file of one's own features, executed as it is; from the home folder")
+
+
 class Evaluation(_Section):
     valid_sessions: int = Field(250, ge=20, le=2500, description="sessions on which training may choose when to stop")
     test_sessions: int = Field(
         500, ge=40, le=5000, description="last sessions before the origin, used to judge and for nothing else"
     )
+    embargo: int = Field(
+        0, ge=0, le=250, description="sessions kept free between the outcomes of one span and the origins of the next"
+    )
+    cost_bps: float = Field(10.0, ge=0, le=1000, description="cost of a trade of the paper portfolio, hundredths of a percent")
+    plots: bool = Field(True, description="draw pictures of each evaluation into the folder plots of the home")
+
+
+class Rivals(_Section):
+    garch: bool = Field(
+        False, description="also fit GJR-GARCH(1,1)-t for each symbol; needs the extra garch, about 0.1 s a symbol"
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The rivals to fit with a model."""
+        return RIVALS + (("garch",) if self.garch else ())
 
 
 class Retraining(_Section):
     after_sessions: int = Field(60, ge=1, le=2500, description="a model older than this many sessions is trained anew")
+
+
+class Promotion(_Section):
+    approval: bool = Field(False, description="whether a model that passed the gate waits for a person's yes before it serves")
+
+
+class Tuning(_Section):
+    sampler: Sampler = Field("tpe", description="how the next trial is chosen: tpe learns from the last ones, grid tries all")
+    trials: int = Field(30, ge=1, le=10_000, description="specifications to try beside the one in use")
+    minutes: float | None = Field(None, gt=0, le=10_000, description="no trial begins after this long; empty: no bound")
+    folds: int = Field(3, ge=1, le=20, description="validation spans, one after the other, on which each is tried")
+    members: int = Field(1, ge=1, le=20, description="networks that a trial trains; the ensemble is for what is found")
+    parallel: int = Field(2, ge=1, le=64, description="trials side by side, each a process of one thread")
+    prune: bool = Field(True, description="give up on a trial that falls behind the median of those before it")
+    space: dict[str, Any] = Field(default_factory=dict, description="what may change, see docs/tuning.md; empty: the usual")
 
 
 class Catching(_Section):
@@ -178,17 +217,22 @@ class Settings(_Section):
     sources: dict[SourceName, dict[str, Any]] = Field(default_factory=dict, description="options of each source by its name")
     macro: Macro = Macro()
     lstm: LstmSpec = LstmSpec()
+    features: UserFeatures = UserFeatures()
     evaluation: Evaluation = Evaluation()
     quality: QualityThresholds = QualityThresholds()
     gate: GateThresholds = GateThresholds()
+    rivals: Rivals = Rivals()
     retraining: Retraining = Retraining()
+    drift: DriftThresholds = DriftThresholds()
+    promotion: Promotion = Promotion()
+    tuning: Tuning = Tuning()
     catching: Catching = Catching()
     storage: StorageSettings = StorageSettings()
 
     @property
     def digest(self) -> str:
-        """SHA-256 over what decides the content of a run (not over how much memory it may use)."""
-        content = self.model_dump(mode="json", exclude={"storage"})
+        """SHA-256 over what decides the content of a run (not over how much memory it may use, or whether it draws)."""
+        content = self.model_dump(mode="json", exclude={"storage": True, "evaluation": {"plots"}})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property

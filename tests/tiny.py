@@ -38,6 +38,7 @@ batch_size = 8
 [evaluation]
 valid_sessions = 40
 test_sessions = 60
+plots = false
 """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -24,6 +24,19 @@ def backtest(
     symbols: Annotated[
         list[str] | None, Parameter(consume_multiple=True, help="Only these. Default: all that the file holds.")
     ] = None,
+    retrain_every: Annotated[
+        int | None, Parameter(help="Walk forward: train anew after so many judged sessions. Default: one model.")
+    ] = None,
+    train_sessions: Annotated[
+        int | None, Parameter(help="Learn from the last so many sessions only. Default: from the first on.")
+    ] = None,
+    embargo: Annotated[
+        int | None, Parameter(help="Sessions kept free between two spans. Default: 5 when walking forward, else 0.")
+    ] = None,
+    sectors: Annotated[Path | None, Parameter(help="CSV of symbol and sector, to judge by sector.")] = None,
+    trials: Annotated[int, Parameter(help="Specifications tried on the way to this one; p values are corrected for it.")] = 1,
+    ranks: Annotated[bool, Parameter(negative="", help="Also score the probabilities of each symbol's fifth.")] = False,
+    plots: Annotated[Path | None, Parameter(help="Folder to draw pictures into: PNG and one page.")] = None,
     common: Common = COMMON,
 ) -> int:
     """Train on a price file, judge on a span never seen, let the gate speak; stores nothing.
@@ -33,6 +46,7 @@ def backtest(
     """
     from app.asking import asked, execute
     from app.common import print_json, split_symbols
+    from app.judged import show_backtest
     from flows.backtest import backtest as flow
     from flows.parameters import Backtest
 
@@ -46,51 +60,17 @@ def backtest(
         macro=None if macro is None else str(macro),
         spec=None if spec is None else str(spec),
         symbols=split_symbols(symbols),
+        retrain_every=retrain_every,
+        train_sessions=train_sessions,
+        embargo=embargo,
+        sectors=None if sectors is None else str(sectors),
+        trials=trials,
+        ranks=ranks,
+        plots=None if plots is None else str(plots),
     )
     report = execute(flow, request, quiet=common.json)
     if common.json:
         print_json(report)
     else:
-        _show(report)
+        show_backtest(report)
     return 0
-
-
-def _show(report: dict[str, Any]) -> None:
-    from app.printing import percent, say, signed, table
-
-    horizons = report["horizons"]
-    rivals = list(horizons[0]["skill"])
-    say()
-    scores = []
-    for h in horizons:
-        skills = (signed(h["skill"][rival], 2) for rival in rivals)
-        held = (percent(h["coverage"]["80"]), percent(h["coverage"]["90"]), percent(h["direction"]))
-        scores.append(
-            (h["horizon"], h["sessions"], _number(h["pinball"], 5), *skills, *held, _number(h["rank_correlation"], 3))
-        )
-    table(
-        ("ahead", "sessions", "pinball", *(f"vs {rival}" for rival in rivals), "80 %", "90 %", "direction", "rank corr."),
-        scores,
-        "The LSTM on the test span: loss, skill (1 - loss / loss of the rival), coverage",
-    )
-    say()
-    errors = []
-    for h in horizons:
-        t = (_number(h["dm_t"][rival], 1) for rival in rivals)
-        errors.append((h["horizon"], *t, *(_number(h[m], 5) for m in ("mae", "rmse", "mse", "mape")), _number(h["mase"], 4)))
-    table(
-        ("ahead", *(f"t vs {rival}" for rival in rivals), "MAE", "RMSE", "MSE", "MAPE", "MASE"),
-        errors,
-        "Diebold-Mariano t against each rival, and errors of the median in units of the close",
-    )
-    say()
-    table(("check", "verdict", "in words"), [(c["code"], c["verdict"], c["sentence"]) for c in report["gate"]["checks"]],
-          left=("check", "verdict", "in words"))  # fmt: skip
-    say()
-    say(report["gate"]["sentence"])
-    cost = ", ".join(f"{s['name']} {s['seconds']:.1f} s" for s in report["stages"])
-    say(f"{cost}; at most {max(s['peak_mb'] for s in report['stages']):,.0f} MB")
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

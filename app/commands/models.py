@@ -51,7 +51,7 @@ def _show_all(found: list[dict]) -> None:
 
     table(
         ("model", "origin", "learnt to", "judged to", "gate", "serves"),
-        [(r["model_id"][:16], r["origin"], r["train_end"], r["test_end"], r["verdict"], r["forecaster"] or "") for r in found],
+        [(r["model_id"][:16], r["origin"], r["train_end"], r["test_end"], _said(r), r["forecaster"] or "") for r in found],
         left=("model", "gate", "serves"),
     )
     for row in found[:3]:
@@ -59,10 +59,15 @@ def _show_all(found: list[dict]) -> None:
             say(f"{row['model_id'][:16]}: {row['sentence']}")
 
 
+def _said(row: dict) -> str | None:
+    """What the gate said of a model, and then a person."""
+    return f"{row['verdict']}, {row['approval']}" if row.get("approval") else row["verdict"]
+
+
 def _show_one(one: dict, checks: list[dict], scores: list[dict]) -> None:
     from app.printing import say, table
 
-    say(f"model {one['model_id']}, learnt up to {one['train_end']}, judged up to {one['test_end']}; gate: {one['verdict']}")
+    say(f"model {one['model_id']}, learnt up to {one['train_end']}, judged up to {one['test_end']}; gate: {_said(one)}")
     say()
     rows = [(c["code"], c["check_verdict"], c["check_sentence"]) for c in checks]
     table(("check", "verdict", "in words"), rows, left=("check", "verdict", "in words"))

@@ -8,25 +8,30 @@ starts at the reference forecaster (the EWMA rival) and only learns what that on
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from forecasting import metrics
-from forecasting.features import DEFAULT_FEATURES
+from forecasting.errors import SettingError
+from forecasting.feature_sets import DEFAULT_FEATURES, expand
+from forecasting.lstm.engine import configure_tensorflow
 from forecasting.scaling import Scaling
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 LEVELS = tuple(metrics.LEVELS.tolist())
-TOWERS = 2  # a batch is trained in two halves, one a core; part of the lineage, not a setting
+ACTIVATIONS = (
+    "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "linear",
+    "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus",
+    "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh", "tanh_shrink", "threshold",
+)  # fmt: skip
+OPTIMIZERS = {
+    "adadelta": "Adadelta", "adafactor": "Adafactor", "adagrad": "Adagrad", "adam": "Adam", "adamax": "Adamax",
+    "adamw": "AdamW", "ftrl": "Ftrl", "lion": "Lion", "nadam": "Nadam", "rmsprop": "RMSprop", "sgd": "SGD",
+}  # fmt: skip
 
 
 class LstmSpec(BaseModel):
@@ -34,7 +39,11 @@ class LstmSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    features: tuple[str, ...] = Field(DEFAULT_FEATURES, min_length=1, description="names from the feature registry, in order")
+    features: tuple[str, ...] = Field(
+        DEFAULT_FEATURES,
+        min_length=1,
+        description="names from the feature registry and sets of them ('set:volatility'), in order",
+    )
     horizons: tuple[int, ...] = Field((1, 5, 20), min_length=1, description="sessions ahead of the origin")
     quantiles: tuple[float, ...] = Field(LEVELS, description="levels of the forecast distribution")
     target: Literal["return", "close"] = Field("return", description="'close' regresses the scaled close, as tutorials do")
@@ -46,24 +55,40 @@ class LstmSpec(BaseModel):
     units: tuple[int, ...] = Field((32,), min_length=1, max_length=8, description="units of each LSTM layer")
     head_units: int = Field(32, ge=0, le=1024, description="dense layer after the LSTM; 0: none")
     skip: bool = Field(True, description="the head also sees the inputs of the last session")
-    activation: str = Field("tanh", description="activation of the LSTM; tanh is the one with fast kernels")
+    activation: Literal[ACTIVATIONS] = Field("tanh", description="activation of the LSTM; tanh is the one with fast kernels")
     bidirectional: bool = Field(False, description="read each window both ways; needs labels_per_sequence = 1")
     normalisation: Literal["none", "layer", "batch"] = "none"
     dropout: float = Field(0.3, ge=0, lt=1)
     recurrent_dropout: float = Field(0.0, ge=0, lt=1)
+    embedding_units: int = Field(0, ge=0, le=64, description="learnt numbers of each symbol that the head sees; 0: none")
+    per_symbol: bool = Field(False, description="a network of its own for each symbol instead of one for all")
 
     lookback: int = Field(60, ge=2, le=1000, description="sessions that a forecast is made from")
     labels_per_sequence: int = Field(190, ge=1, le=2000, description="1: classical windows; more: a loss at every session")
     batch_size: int = Field(64, ge=2, le=4096, description="sequences in a batch")
+    excess_weight: float = Field(
+        0.0, ge=0, description="how much the shift of the quantiles shall also fit what a symbol does beyond the market"
+    )
     epochs: int = Field(2, ge=1, le=1000)
     min_updates: int = Field(300, ge=1, description="small data sets are read again until this many gradient steps")
     patience: int = Field(4, ge=1, description="validation looks without a better loss before training ends")
-    optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
+    optimizer: Literal[tuple(OPTIMIZERS)] = "adamw"
     learning_rate: float = Field(1e-3, gt=0, lt=1)
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(0.01, ge=0, description="of adamw; the other optimizers decay no weight")
     gradient_norm: float = Field(1.0, gt=0)
+    calibration: Literal["none", "conformal"] = Field(
+        "conformal", description="correct the width of the quantiles by how the model's own forecasts settled"
+    )
     members: int = Field(3, ge=1, le=20, description="networks from different seeds whose quantiles are averaged")
     seed: int = Field(7, ge=0)
+
+    @field_validator("features")
+    @classmethod
+    def _sets_spelt_out(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return expand(value)
+        except SettingError as error:
+            raise ValueError(str(error)) from error
 
     @field_validator("horizons")
     @classmethod
@@ -91,6 +116,8 @@ class LstmSpec(BaseModel):
             raise ValueError("output 'quantiles' goes with loss 'pinball', output 'point' with mse, mae or huber")
         if self.target == "close" and self.output != "point":
             raise ValueError("target 'close' needs output 'point'")
+        if self.per_symbol and self.embedding_units:
+            raise ValueError("a network of each symbol's own needs no embedding: per_symbol goes with embedding_units = 0")
         return self
 
     @property
@@ -108,53 +135,21 @@ def classical_spec(**changes: object) -> LstmSpec:
     return LstmSpec(**{**values, **changes})
 
 
-def configure_tensorflow() -> None:
-    """Import TensorFlow once, with what decides its bits fixed. Call before any other use of it in the process.
-
-    One thread inside an operation and one operation a tower: as fast as it gets for small recurrent networks
-    (docs/decisions/0003-training-path.md), and the sum order of no reduction depends on the number of cores.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
-    with _quiet_stderr():
-        import tensorflow as tf
-    tf.get_logger().setLevel("ERROR")
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(int(os.environ.get("NEXTCLOSE_THREADS", TOWERS)))
-    except RuntimeError:
-        pass  # already initialised by an earlier call
-
-
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Hold back what native code writes to stderr while it loads (absl logs before its own level applies); show it on error."""
-    with tempfile.TemporaryFile() as held:
-        sys.stderr.flush()
-        kept = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
 class Network:
     """The layers of one member. ``weights`` are plain variables in a fixed order; nothing is ever loaded from Keras files."""
 
-    def __init__(self, spec: LstmSpec, n_features: int, reference: np.ndarray, seed: int) -> None:
-        """``reference``: quantile table of the standardised returns, float [H, Q]; ``seed`` decides the initial weights."""
+    def __init__(self, spec: LstmSpec, n_features: int, reference: np.ndarray, seed: int, symbols: int = 0) -> None:
+        """``reference``: quantile table of the standardised returns, float [H, Q]; ``seed`` decides the initial weights.
+
+        ``symbols``: how many are told apart by an embedding, where the spec has one; a stranger's embedding is zero.
+        """
         configure_tensorflow()
         import keras
+        import tensorflow as tf
 
         self.spec, self.seed = spec, seed
         self.horizons, self.levels = reference.shape
-        self.reference = reference.astype(np.float32)
+        self.reference = tf.Variable(reference.astype(np.float32), trainable=False)  # another table asks for no new compilation
         counter = iter(range(10_000))
 
         def init(kind: str):
@@ -184,6 +179,11 @@ class Network:
             if spec.head_units
             else None
         )
+        self.embedding = (
+            keras.layers.Embedding(symbols + 1, spec.embedding_units, embeddings_initializer="zeros")
+            if spec.embedding_units
+            else None
+        )
         outputs = self.horizons * (2 + self.levels) if spec.output == "quantiles" else self.horizons
         zero = "zeros" if spec.output == "quantiles" else init("glorot")
         self.out = keras.layers.Dense(outputs, kernel_initializer=zero, dtype="float32")
@@ -191,7 +191,8 @@ class Network:
 
     @property
     def layers(self) -> list:
-        parts = [self.stem, *(x for pair in zip(self.recurrent, self.norms, strict=True) for x in pair), self.head, self.out]
+        recurrent = (x for pair in zip(self.recurrent, self.norms, strict=True) for x in pair)
+        parts = [self.stem, *recurrent, self.embedding, self.head, self.out]
         return [layer for layer in parts if layer is not None]
 
     @property
@@ -214,11 +215,32 @@ class Network:
         for weight, array in zip(self.weights, arrays, strict=True):
             weight.assign(array)
 
-    def __call__(self, x: tf.Tensor, labels: int, seed: tf.Tensor | None = None) -> tf.Tensor:
+    def begin(self, fresh: Network) -> None:
+        """Become what ``fresh``, a network of the same shape, is: its weights, its reference and its seeds."""
+        self.seed = fresh.seed
+        self.reference.assign(fresh.reference)
+        for mine, other in zip(self.layers, fresh.layers, strict=True):
+            for weight, value in zip(mine.variables, other.variables, strict=True):  # the seeds of random layers among them
+                weight.assign(value)
+
+    def __call__(self, x: tf.Tensor, labels: int, seed: tf.Tensor | None = None, who: tf.Tensor | None = None) -> tf.Tensor:
         """Scaled features [B, T, F] to standardised quantiles [B, labels, H, Q] (or points [B, labels, H]) of the last steps.
 
         ``seed`` (int32 [2]): train with dropout drawn from it, statelessly, so that towers may run in any order.
+        ``who`` (int32 [B]): for the embedding, 1 for the first symbol learnt from, 0 for a stranger.
         """
+        return self.answer(self.raw(x, labels, seed, who))
+
+    def answer(self, raw: tf.Tensor) -> tf.Tensor:
+        """What the raw outputs mean: reference x exp(log scale) + shift + a correction a level; points stay as they are."""
+        import tensorflow as tf
+
+        if self.spec.output == "point":
+            return raw
+        return self.reference * tf.exp(raw[..., :1]) + raw[..., 1:2] + raw[..., 2:]
+
+    def raw(self, x: tf.Tensor, labels: int, seed: tf.Tensor | None = None, who: tf.Tensor | None = None) -> tf.Tensor:
+        """The last layer's outputs: log scale, shift and corrections [B, labels, H, 2 + Q], or points [B, labels, H]."""
         import tensorflow as tf
 
         draws = iter(range(1, 1000))
@@ -237,13 +259,13 @@ class Network:
         hidden = hidden[:, -labels:] if len(hidden.shape) == 3 else hidden[:, None]  # [B, K, U]
         if self.spec.skip:
             hidden = tf.concat([hidden, inputs], axis=-1)
+        if self.embedding:
+            own = drop(self.embedding(tf.zeros_like(x[:, 0, 0], tf.int32) if who is None else who))  # [B, E]
+            hidden = tf.concat([hidden, tf.repeat(own[:, None], labels, axis=1)], axis=-1)
         if self.head:
             hidden = drop(self.head(hidden))
         raw = self.out(hidden)  # [B, K, H * (2 + Q)]
-        if self.spec.output == "point":
-            return raw
-        raw = tf.reshape(raw, (-1, labels, self.horizons, 2 + self.levels))
-        return self.reference * tf.exp(raw[..., :1]) + raw[..., 1:2] + raw[..., 2:]
+        return raw if self.spec.output == "point" else tf.reshape(raw, (-1, labels, self.horizons, 2 + self.levels))
 
 
 def loss_values(spec: LstmSpec, answer: tf.Tensor, target: tf.Tensor) -> tf.Tensor:

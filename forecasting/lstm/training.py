@@ -1,4 +1,4 @@
-"""Training and forecasting with one network: a loss at every session, two towers, the best validation loss kept.
+"""Training one network: a loss at every session, two towers, the best validation loss kept.
 
 The scaled panel lies on the device once, as a 2-D block; sequences are gathered from it by index inside the step. Each
 batch is trained as two halves ("towers") whose gradients are added: the gradient of the whole batch, computed on two
@@ -7,21 +7,21 @@ cores without a barrier at every small operation (docs/decisions/0003-training-p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from forecasting.lstm.network import TOWERS, LstmSpec, Network, configure_tensorflow, loss_values
+from forecasting.lstm.engine import TOWERS, configure_tensorflow
+from forecasting.lstm.network import OPTIMIZERS, LstmSpec, Network, loss_values
 from forecasting.panel import Panel
-from forecasting.sequences import Sequences, training_sequences, windows
+from forecasting.sequences import Sequences, padded, training_sequences
 
 Progress = Callable[[str, int, int], None]  # stage, done, of how many
+Looked = Callable[[int, int, float], None]  # member, look, validation loss; what it raises ends the training
 _SMALLEST_HALF = 4
 _UPDATES_AN_EPOCH = 8
 _LOOKS = 10  # at the validation span, in a training that goes to its end
-FORECAST_BATCH = 512  # every forecast is made in a batch of exactly this shape, so that company changes no bit
 
 
 @dataclass(frozen=True)
@@ -43,70 +43,112 @@ class History:
                 "kept": self.kept}  # fmt: skip
 
 
-def _padded(array: np.ndarray, multiple: int, value: object) -> np.ndarray:
-    missing = -len(array) % multiple
-    return array if not missing else np.concatenate([array, np.full((missing, *array.shape[1:]), value, array.dtype)])
+class Table:
+    """Rows of float32 on the device, called with row indices (-1: zeros); exchanged without anything being compiled anew."""
+
+    def __init__(self, block: np.ndarray) -> None:
+        import tensorflow as tf
+
+        self.width = block.shape[1]
+        self._rows = tf.Variable(self._padded(block), shape=(None, self.width), trainable=False)
+
+    def fill(self, block: np.ndarray) -> None:
+        """Hold ``block`` (float32 [R, F]) from now on."""
+        self._rows.assign(self._padded(block))
+
+    def __call__(self, rows):
+        import tensorflow as tf
+
+        return tf.gather(self._rows, rows + 1)
+
+    def _padded(self, block: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.zeros((1, self.width), np.float32), block])  # row -1 is row 0 of the table
 
 
-def make_gather(block: np.ndarray):
+def make_gather(block: np.ndarray) -> Table:
     """A function from row indices (-1: zeros) to the rows of ``block`` (float32 [R, F]), on the device."""
-    import tensorflow as tf
+    return Table(block)
 
-    table = tf.constant(np.concatenate([np.zeros((1, block.shape[1]), np.float32), block]))  # row -1 is row 0 of the table
-    return lambda rows: tf.gather(table, rows + 1)
+
+_IDLE: dict[Hashable, Trainer] = {}  # trainers whose compiled steps wait for the next training of the same shapes
+_IDLE_MOST = 2
 
 
 def _make_optimizer(spec: LstmSpec, updates: int):
     import keras
 
     rate = keras.optimizers.schedules.CosineDecay(spec.learning_rate, decay_steps=updates)
-    if spec.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=spec.weight_decay)
-    return {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}[spec.optimizer](
-        rate
-    )
+    chosen = getattr(keras.optimizers, OPTIMIZERS[spec.optimizer])
+    return chosen(rate, weight_decay=spec.weight_decay) if spec.optimizer == "adamw" else chosen(rate)
 
 
 def train_member(
     spec: LstmSpec, member: int, panel: Panel, x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray,
-    reference: np.ndarray, progress: Progress | None = None,
+    reference: np.ndarray, progress: Progress | None = None, looked: Looked | None = None, excess: np.ndarray | None = None,
 ) -> tuple[Network, History]:  # fmt: skip
-    """Train one network of the ensemble; see ``Trainer`` for the arguments."""
-    trainer = Trainer(spec, member, panel, x, y, train, valid, reference)
-    return trainer.network, trainer.run(progress)
+    """Train one network of the ensemble; see ``Trainer`` for the arguments.
+
+    Compiling the step takes longer than a small training. So a trainer is kept for the next one of the same spec and
+    shapes, be it another member or another market; what it learns does not depend on what it learnt before, to the bit.
+    """
+    configure_tensorflow()
+    half, updates = _batches(spec, panel, train)
+    symbols = len(panel.symbols) if spec.embedding_units else 0
+    key = (spec, x.shape[1], y.shape[1], reference.shape, half, updates, symbols)
+    trainer = _IDLE.pop(key, None)  # taken out while it works, so that no two threads share one
+    if trainer is None:
+        trainer = Trainer(spec, member, panel, x, y, train, valid, reference, excess)
+    else:
+        trainer.begin(member, panel, x, y, train, valid, reference, excess)
+    history = trainer.run(progress, looked)
+    network = Network(spec, x.shape[1], reference, trainer.network.seed, len(panel.symbols))
+    network.set_weights(trainer.network.get_weights())
+    trainer.let_go()
+    while len(_IDLE) >= _IDLE_MOST:
+        _IDLE.pop(next(iter(_IDLE)), None)
+    _IDLE[key] = trainer
+    return network, history
+
+
+def _batches(spec: LstmSpec, panel: Panel, train: np.ndarray) -> tuple[int, int]:
+    """Sequences in half a batch, and gradient steps of a training to its end."""
+    count = len(training_sequences(panel, train.any(axis=1), spec.lookback - 1, spec.labels_per_sequence))
+    if not count:
+        raise ValueError("no training sequence: the training span is shorter than the lookback")
+    # Few sequences are read in smaller batches: an epoch of one or two updates teaches nothing.
+    half = max(_SMALLEST_HALF, min(spec.batch_size // TOWERS, -(-count // (_UPDATES_AN_EPOCH * TOWERS))))
+    return half, max(spec.epochs * -(-count // (half * TOWERS)), spec.min_updates)
 
 
 class Trainer:
     """Trains one network.
 
     ``x`` float32 [R, F] scaled inputs; ``y`` float32 [R, H] outcomes in the units of the answer; ``train`` and ``valid``
-    bool [R, H] say which labels may be learnt from and which choose the weights that are kept; ``reference`` [H, Q].
+    bool [R, H] say which labels may be learnt from and which choose the weights that are kept; ``reference`` [H, Q];
+    ``excess`` float32 [R, H] what the outcome was beyond the market's (see ``excess_returns``), for ``spec.excess_weight``.
     The labels of the test span are not among the arguments: nothing here could look at them.
     """
 
     def __init__(
         self, spec: LstmSpec, member: int, panel: Panel, x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray,
-        reference: np.ndarray,
+        reference: np.ndarray, excess: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         configure_tensorflow()
         import tensorflow as tf
 
-        self.spec, self.member, self.panel = spec, member, panel
+        self.spec = spec
         self.burn_in, self.labels = spec.lookback - 1, spec.labels_per_sequence
-        self.any_train, self.any_valid = train.any(axis=1), valid.any(axis=1)
-        count = len(self._sequences(self.any_train))
-        if not count:
-            raise ValueError("no training sequence: the training span is shorter than the lookback")
-        # Few sequences are read in smaller batches: an epoch of one or two updates teaches nothing.
-        self.half = max(_SMALLEST_HALF, min(spec.batch_size // TOWERS, -(-count // (_UPDATES_AN_EPOCH * TOWERS))))
+        self.half, self.updates = _batches(spec, panel, train)
         self.batch = self.half * TOWERS
-        self.per_epoch = -(-count // self.batch)
-        self.updates = max(spec.epochs * self.per_epoch, spec.min_updates)
-        self.draw = np.random.default_rng([spec.seed, member])
-        self.network = Network(spec, x.shape[1], reference, seed=spec.seed * 1_000 + member)
-        self._inputs = make_gather(x)
-        self._outcomes = make_gather(np.nan_to_num(np.clip(y, -10, 10), nan=0.0).astype(np.float32))
-        self._train_labels, self._valid_labels = make_gather(train.astype(np.float32)), make_gather(valid.astype(np.float32))
+        self.network = Network(spec, x.shape[1], reference, spec.seed * 1_000 + member, len(panel.symbols))
+        self._seed = tf.Variable(self.network.seed, trainable=False, dtype=tf.int32)
+        self._inputs, self._outcomes = make_gather(x[:0]), make_gather(np.zeros((0, y.shape[1]), np.float32))
+        self._train_labels, self._valid_labels = (make_gather(np.zeros((0, y.shape[1]), np.float32)) for _ in range(2))
+        self._who = make_gather(np.zeros((0, 1), np.float32)) if spec.embedding_units else None
+        with_excess = spec.excess_weight and spec.output == "quantiles"
+        self._excess = make_gather(np.zeros((0, y.shape[1]), np.float32)) if with_excess else None
+        self._take(member, panel, x, y, train, valid, excess)
+        self._optimizer = None
         shapes = [
             tf.TensorSpec((self.batch, self.burn_in + self.labels), tf.int32),
             tf.TensorSpec((self.batch, self.labels), tf.bool),
@@ -114,14 +156,55 @@ class Trainer:
         self.gradients = tf.function(self._gradients, input_signature=[*shapes, tf.TensorSpec((), tf.int32)], autograph=False)
         self._valid_sums = tf.function(self._valid_sums_of, input_signature=shapes, autograph=False)
 
+    def begin(
+        self, member: int, panel: Panel, x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray,
+        reference: np.ndarray, excess: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        """Start anew with other data of the same shapes, as a new trainer would."""
+        fresh = Network(self.spec, x.shape[1], reference, self.spec.seed * 1_000 + member, len(panel.symbols))
+        self.network.begin(fresh)
+        self._seed.assign(fresh.seed)
+        self._take(member, panel, x, y, train, valid, excess)
+
+    def let_go(self) -> None:
+        """Forget the data; the compiled steps stay."""
+        self.panel = self.any_train = self.any_valid = None
+        for table in (self._inputs, self._outcomes, self._train_labels, self._valid_labels, self._who, self._excess):
+            if table is None:
+                continue
+            table.fill(np.zeros((0, table.width), np.float32))
+
+    def _take(
+        self, member: int, panel: Panel, x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray,
+        excess: np.ndarray | None,
+    ) -> None:  # fmt: skip
+        self.member, self.panel = member, panel
+        self.any_train, self.any_valid = train.any(axis=1), valid.any(axis=1)
+        self.per_epoch = -(-len(self._sequences(self.any_train)) // self.batch)
+        self.draw = np.random.default_rng([self.spec.seed, member])
+        if self._who is not None:
+            self._who.fill((panel.symbol_index[:, None] + 1).astype(np.float32))
+        self._inputs.fill(x)
+        self._outcomes.fill(np.nan_to_num(np.clip(y, -10, 10), nan=0.0).astype(np.float32))
+        if self._excess is not None:
+            self._excess.fill(np.zeros(y.shape, np.float32) if excess is None else excess)
+        self._train_labels.fill(train.astype(np.float32))
+        self._valid_labels.fill(valid.astype(np.float32))
+
     def _forward(self, rows, mask, weights, seed):
         """Sum of the weighted losses and sum of the weights of some sequences."""
         import tensorflow as tf
 
-        answer = self.network(self._inputs(rows), self.labels, seed)  # [b, K, H, Q] or [b, K, H]
+        who = None if self._who is None else tf.cast(tf.reduce_max(self._who(rows)[..., 0], axis=1), tf.int32)  # [b]
+        raw = self.network.raw(self._inputs(rows), self.labels, seed, who)  # [b, K, H, 2 + Q] or [b, K, H]
         last = rows[:, -self.labels :]
         weight = weights(last) * tf.cast(mask, tf.float32)[..., None]  # [b, K, H]
-        return tf.reduce_sum(loss_values(self.spec, answer, self._outcomes(last)) * weight), tf.reduce_sum(weight)
+        loss = loss_values(self.spec, self.network.answer(raw), self._outcomes(last))
+        if self._excess is not None and seed is not None:
+            # The shift shall also fit what the outcome was beyond the market's: that part repeats over some hundred symbols
+            # a session, while the market's own moves, some 5,000 of them, teach little but themselves.
+            loss += self.spec.excess_weight * 0.5 * tf.abs(self._excess(last) - raw[..., 1])
+        return tf.reduce_sum(loss * weight), tf.reduce_sum(weight)
 
     def _gradients(self, rows, mask, step):
         """Clipped gradients of the mean loss of a batch, and that loss; each half is a computation of its own."""
@@ -130,7 +213,7 @@ class Trainer:
         parts, losses, counts = [], [], []
         for tower in range(TOWERS):
             mine = slice(tower * self.half, (tower + 1) * self.half)
-            seed = tf.stack([self.network.seed * TOWERS + tower, step * 1000])
+            seed = tf.stack([self._seed * TOWERS + tower, step * 1000])
             with tf.GradientTape() as tape:
                 loss, count = self._forward(rows[mine], mask[mine], self._train_labels, seed)
             parts.append(tape.gradient(loss, self.network.trainable))
@@ -159,26 +242,26 @@ class Trainer:
         order = self.draw.permutation(len(cut)) if shuffle else np.arange(len(cut))
         for i in range(0, len(order), self.batch):
             rows, mask = cut.take(order[i : i + self.batch])
-            yield tf.constant(_padded(rows, self.batch, -1)), tf.constant(_padded(mask, self.batch, False))
+            yield tf.constant(padded(rows, self.batch, -1)), tf.constant(padded(mask, self.batch, False))
 
     def valid_loss(self) -> float:
         """Mean loss of the validation labels; NaN where there are none."""
         sums = np.array([[float(part) for part in self._valid_sums(*batch)] for batch in self.batches(self.any_valid)])
         return float(sums[:, 0].sum() / sums[:, 1].sum()) if len(sums) and sums[:, 1].sum() else float("nan")
 
-    def run(self, progress: Progress | None = None) -> History:
-        """Train to the end or until validation stops getting better; the network then has its best weights."""
+    def run(self, progress: Progress | None = None, looked: Looked | None = None) -> History:
+        """Train to the end or until validation stops getting better; the network then has its best weights.
+
+        ``looked`` is told each look at the validation span, 0 is before the first update.
+        """
         import tensorflow as tf
 
-        optimizer = _make_optimizer(self.spec, self.updates)
-        variables = self.network.trainable_variables
-        optimizer.build(variables)
-        apply = tf.function(
-            lambda gradients: optimizer.apply_gradients(zip(gradients, variables, strict=True)), autograph=False
-        )
+        apply = self._fresh_optimizer()
         look_every = max(1, self.updates // _LOOKS)
         best, best_weights = self.valid_loss(), self.network.get_weights()
         looks, running, done, since, kept = [(0, float("nan"), best)], [], 0, 0, 0
+        if looked:
+            looked(self.member, 0, best)
         while done < self.updates and since < self.spec.patience:
             offset = int(self.draw.integers(self.labels)) if self.labels > 1 else 0
             for rows, mask in self.batches(self.any_train, offset, shuffle=True):
@@ -192,6 +275,8 @@ class Trainer:
                     now = self.valid_loss()
                     looks.append((done, float(np.mean([float(value) for value in running])), now))
                     running, since = [], since + 1
+                    if looked:
+                        looked(self.member, len(looks) - 1, now)
                     if now < best or np.isnan(best) and np.isfinite(now):
                         best, best_weights, kept, since = now, self.network.get_weights(), len(looks) - 1, 0
                 if done >= self.updates or since >= self.spec.patience:
@@ -200,47 +285,18 @@ class Trainer:
             self.network.set_weights(best_weights)
         return History(*zip(*looks, strict=True), kept)
 
-
-class Forecasting:
-    """Forecasts of one network from the last ``lookback`` sessions, in one fixed batch shape, compiled once."""
-
-    def __init__(self, network: Network, n_features: int) -> None:
-        configure_tensorflow()
+    def _fresh_optimizer(self) -> Callable:
+        """A function that applies gradients, with an optimizer that has seen none yet."""
         import tensorflow as tf
 
-        self.lookback, self.width = network.spec.lookback, n_features
-
-        @tf.function(
-            jit_compile=True,
-            autograph=False,
-            input_signature=[tf.TensorSpec((FORECAST_BATCH, self.lookback, n_features), tf.float32)],
-        )
-        def run(x):
-            return network(x, labels=1)[:, 0]
-
-        self._run = run
-
-    def __call__(self, panel: Panel, x: np.ndarray, rows: np.ndarray, progress: Progress | None = None) -> np.ndarray:
-        """The network's answers for ``rows`` (int [N]) of the scaled block ``x`` (float32 [R, F]): float32 [N, H(, Q)].
-
-        Batches run on two threads; each is a computation of its own, so the order cannot change a bit.
-        """
-        padded = np.concatenate([np.zeros((1, self.width), np.float32), x])
-        starts = range(0, len(rows), FORECAST_BATCH)
-
-        def one(begin: int) -> np.ndarray:
-            mine = rows[begin : begin + FORECAST_BATCH]
-            index = _padded(windows(panel, mine, self.lookback), FORECAST_BATCH, -1)
-            return self._run(padded[index + 1]).numpy()[: len(mine)]
-
-        parts = []
-        with ThreadPoolExecutor(TOWERS) as pool:
-            for done, part in enumerate(pool.map(one, starts)):
-                parts.append(part)
-                if progress:
-                    progress("forecasting", done + 1, len(starts))
-        return (
-            np.concatenate(parts)
-            if parts
-            else self._run(np.zeros((FORECAST_BATCH, self.lookback, self.width), np.float32)).numpy()[:0]
-        )
+        if self._optimizer is None:
+            optimizer, variables = _make_optimizer(self.spec, self.updates), self.network.trainable_variables
+            optimizer.build(variables)
+            apply = tf.function(
+                lambda gradients: optimizer.apply_gradients(zip(gradients, variables, strict=True)), autograph=False
+            )
+            self._optimizer = optimizer, [np.array(v) for v in optimizer.variables], apply
+        optimizer, at_first, apply = self._optimizer
+        for variable, value in zip(optimizer.variables, at_first, strict=True):
+            variable.assign(value)
+        return apply

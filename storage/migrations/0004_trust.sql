@@ -4,11 +4,12 @@
 -- Tuning: every trial with its curve, so that the gate can correct for their number.
 CREATE TABLE store.trials (
     study VARCHAR NOT NULL, number INTEGER NOT NULL, state VARCHAR NOT NULL CHECK (state IN ('complete', 'pruned', 'failed')),
-    sampler VARCHAR NOT NULL, changes_json VARCHAR NOT NULL, -- what differs from the study's base specification
-    spec_json VARCHAR NOT NULL, spec_digest VARCHAR NOT NULL,
+    sampler VARCHAR NOT NULL, changes_json VARCHAR NOT NULL, -- what differs from the study's base specification, its trial 0
+    spec_json VARCHAR, spec_digest VARCHAR,                  -- empty: the changes do not go together
     loss DOUBLE,                                             -- mean validation pinball over the folds, over that of EWMA
     curve_json VARCHAR,                                      -- validation losses at each look, one list a fold
-    data_digest VARCHAR, run_id VARCHAR NOT NULL, seconds DOUBLE, finished_at TIMESTAMPTZ NOT NULL
+    reason VARCHAR,                                          -- why it was pruned or failed
+    data_digest VARCHAR, run_id VARCHAR NOT NULL, started_at TIMESTAMPTZ NOT NULL, finished_at TIMESTAMPTZ NOT NULL
 );
 
 -- Evaluation: the scores by year, volatility regime, sector and symbol.
@@ -23,6 +24,7 @@ CREATE TABLE store.rank_forecasts (
     symbol VARCHAR NOT NULL, origin DATE NOT NULL, horizon INTEGER NOT NULL, forecaster VARCHAR NOT NULL,
     target_session DATE NOT NULL, model_id VARCHAR NOT NULL, symbols INTEGER NOT NULL, -- ranked together
     p1 DOUBLE NOT NULL, p2 DOUBLE NOT NULL, p3 DOUBLE NOT NULL, p4 DOUBLE NOT NULL, p5 DOUBLE NOT NULL, -- p5: the best fifth
+    p_up DOUBLE NOT NULL, serving BOOLEAN NOT NULL, mode VARCHAR NOT NULL CHECK (mode IN ('live', 'backfill')),
     data_digest VARCHAR, run_id VARCHAR NOT NULL, issued_at TIMESTAMPTZ NOT NULL
 );
 CREATE TABLE store.rank_scores (
@@ -37,17 +39,19 @@ CREATE TABLE store.audits (
     symbol VARCHAR, session VARCHAR, detail VARCHAR, cells BIGINT NOT NULL
 );
 
--- People: a model that passed the gate may wait for a yes.
+-- People: a model that passed the gate may wait for a yes, and whoever serves may be changed by hand.
 CREATE TABLE store.approvals (
-    position INTEGER NOT NULL, decision_id VARCHAR NOT NULL, model_id VARCHAR NOT NULL,
-    state VARCHAR NOT NULL CHECK (state IN ('pending', 'approved', 'rejected')), by_whom VARCHAR, note VARCHAR,
-    run_id VARCHAR NOT NULL, answered_at TIMESTAMPTZ NOT NULL
+    position INTEGER NOT NULL, origin DATE NOT NULL, model_id VARCHAR NOT NULL, forecaster VARCHAR NOT NULL,
+    decision_id VARCHAR,                                     -- what the gate had said; empty: nothing of this forecaster
+    state VARCHAR NOT NULL
+        CHECK (state IN ('pending', 'approved', 'rejected', 'overridden', 'chosen', 'rolled_back')),
+    by_whom VARCHAR, reason VARCHAR NOT NULL, run_id VARCHAR NOT NULL, answered_at TIMESTAMPTZ NOT NULL
 );
 
 -- Watching: how far the data and the live scores have moved from what the serving model was judged on, and what was done.
 CREATE TABLE store.drift (
     run_id VARCHAR NOT NULL, origin DATE NOT NULL, model_id VARCHAR NOT NULL,
-    kind VARCHAR NOT NULL CHECK (kind IN ('population', 'skill', 'coverage')), what VARCHAR NOT NULL, horizon INTEGER,
+    kind VARCHAR NOT NULL CHECK (kind IN ('population', 'skill', 'coverage')), what VARCHAR NOT NULL, horizon INTEGER NOT NULL,
     value DOUBLE, threshold DOUBLE, verdict VARCHAR NOT NULL CHECK (verdict IN ('steady', 'drifted', 'cannot_tell')),
     action VARCHAR NOT NULL CHECK (action IN ('none', 'retrain', 'fall_back')), sentence VARCHAR NOT NULL,
     known_at TIMESTAMPTZ NOT NULL

@@ -26,12 +26,14 @@
 --   data_digest: digest of the data the forecast was made from
 --   run_id: the run that issued it
 --   issued_at: UTC instant at which it was written
+--   forecast_id: SHA-256 over symbol, origin, horizon and forecaster; `nextclose reproduce` takes its first digits
 SELECT
     f.symbol, f.origin, f.horizon, f.target_session, f.forecaster, f.model_id, f.mode, f.close,
     f.q05, f.q10, f.q25, f.q50, f.q75, f.q90, f.q95, f.p_up, f.scale,
     s.symbol IS NOT NULL AS settled,
     s.close_at_target, s.pinball, s.abs_error, s.inside_80, s.inside_90, s.direction_hit,
-    f.data_digest, f.run_id, f.issued_at
+    f.data_digest, f.run_id, f.issued_at,
+    sha256(concat_ws('|', f.symbol, f.origin, f.horizon, f.forecaster)) AS forecast_id
 FROM store.forecasts AS f
 LEFT JOIN store.scores AS s
     ON s.symbol = f.symbol AND s.origin = f.origin AND s.horizon = f.horizon AND s.forecaster = f.forecaster

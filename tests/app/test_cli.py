@@ -12,6 +12,7 @@ import pytest
 
 from app.cli import COMMANDS, execute
 from app.summaries import SUMMARIES
+from forecasting.rivals import RIVALS
 from tests.tiny import SYMBOLS, prices_file, tiny_bars, tiny_home
 
 DAY = "2021-03-31"
@@ -121,7 +122,7 @@ def test_forecast__of_a_symbol(typed, answered, copied):
     found = answered("forecast", "aaa", "--home", copied)
     assert found["symbol"] == "AAA" and [f["horizon"] for f in found["forecasts"]] == [1, 5, 20]
     with_rivals = answered("forecast", "AAA", "--home", copied, "--rivals")
-    assert {f["forecaster"] for f in with_rivals["forecasts"]} == {"lstm", "persistence", "drift", "ewma", "ridge"}
+    assert {f["forecaster"] for f in with_rivals["forecasts"]} == {"lstm", *RIVALS}
     code, out, _ = typed("forecast", "AAA", "--home", copied)
     assert code == 0 and "AAA closed at" in out and "2021-04-01" in out
 
@@ -137,15 +138,15 @@ def test_scoreboard__before_and_after_something_settled(typed, answered, copied)
     typed("run", "--home", copied, "--origin", "2021-04-09", "--json")
     board = answered("scoreboard", "--home", copied)["scoreboard"]
     one = {r["forecaster"]: r for r in board if r["horizon"] == 1}
-    assert set(one) == {"lstm", "persistence", "drift", "ewma", "ridge", "served"}
+    assert set(one) == {"lstm", *RIVALS, "served"}
     assert one["persistence"]["n"] == 18 and abs(one["persistence"]["skill_vs_persistence"]) < 1e-12
     assert answered("scoreboard", "--mode", "live", "--home", copied) == {"scoreboard": []}
 
 
 def test_status_and_models__say_what_is_stored_and_who_serves(typed, answered, copied):
     state = answered("status", "--home", copied)
-    assert state["counts"]["forecasts"] == 45
-    assert state["serving"]["forecaster"] in ("lstm", "ewma", "persistence", "drift", "ridge")
+    assert state["counts"]["forecasts"] == 81
+    assert state["serving"]["forecaster"] in ("lstm", *RIVALS)
     assert [s["symbol"] for s in state["symbols"]] == list(SYMBOLS)
     [model] = answered("models", "--home", copied)["models"]
     shown = answered("models", model["model_id"][:8], "--home", copied)
@@ -321,8 +322,8 @@ def test_backtest__answers_in_the_agreed_shape(answered, tmp_path):
     for name in ("pinball", "mae", "rmse", "mse", "mape", "mase", "direction"):
         assert isinstance(one[name], float), name
     assert one["rank_correlation"] is None  # three symbols are too few to rank
-    assert set(one["skill"]) == set(one["dm_t"]) == {"persistence", "drift", "ewma", "ridge"}
-    assert set(one["coverage"]) == {"80", "90"} and 0.5 < one["coverage"]["80"] < 1
+    assert set(one["skill"]) == set(one["dm_t"]) == set(one["p_corrected"]) == set(RIVALS)
+    assert set(one["coverage"]) == {"50", "80", "90"} and 0.5 < one["coverage"]["80"] < 1
     assert report["gate"]["verdict"] in ("promoted", "refused", "cannot_tell")
     assert {s["name"] for s in report["stages"]} >= {"load_prices", "train", "evaluate", "gate"}
     assert all(s["seconds"] >= 0 and s["peak_mb"] > 0 for s in report["stages"])

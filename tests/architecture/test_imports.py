@@ -21,8 +21,11 @@ OWNERS = {
     "tensorflow": ("forecasting/lstm", "forecasting/models.py"),
     "keras": ("forecasting/lstm", "forecasting/models.py"),
     "prefect": ("tasks/", "flows/", "deployments/"),
+    "matplotlib": ("tasks/plots_png.py",),
+    "plotly": ("tasks/plots_html.py",),
     "cyclopts": ("app/",),
     "rich": ("app/",),
+    "optuna": ("forecasting/tuning.py",),
     "exchange_calendars": ("forecasting/sessions.py",),
 }
 
@@ -123,14 +126,14 @@ def test_environment__is_read_by_app_and_flow_entry_only():
     assert guilty == []
 
 
-READING = ("forecast", "scoreboard", "status", "models", "sql", "verify", "quality", "sources")
+READING = ("forecast", "explain", "scoreboard", "status", "models", "sql", "verify", "quality", "sources")
 HEAVY = ("prefect", "tensorflow", "keras", "pandas", "sklearn", "exchange_calendars", "yfinance", "numba", "pyarrow")
 
 
 @pytest.mark.parametrize("command", READING)
 def test_reading_command__loads_nothing_heavy(command, tmp_path):
     """Also when it fails: here there is nothing to read yet."""
-    arguments = {"forecast": ["TSLA"], "sql": ["FROM runs"]}.get(command, [])
+    arguments = {"explain": ["TSLA", "2021-03-31"], "forecast": ["TSLA"], "sql": ["FROM runs"]}.get(command, [])
     script = (
         "import json, sys\nfrom app.cli import execute\n"
         f"code = execute({[command, *arguments, '--home', str(tmp_path)]!r})\n"

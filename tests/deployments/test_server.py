@@ -32,6 +32,8 @@ def shown(prefect_server, finished, tmp_path_factory) -> dict:
     from deployments.prefect_flows import daily
 
     home = shutil.copytree(finished[0], tmp_path_factory.mktemp("served") / "home")
+    settings = home / "settings.toml"
+    settings.write_text(settings.read_text().replace("plots = false", "plots = true"))
     step = ingest.fetch_prices
     flaky, calls = dataclasses.replace(step.policy, first_delay=0.1), []
 
@@ -70,7 +72,7 @@ def test_flow_run__shows_each_step_as_a_task_run(shown, client):
     flow_run = shown["state"].state_details.flow_run_id
     only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
     wanted = {"fetch_prices", "store_prices", "train", "evaluate", "gate", "store_features", "forecast", "score"}
-    wanted |= {"complete", "publish", "settle_universe"}
+    wanted |= {"complete", "publish", "settle_universe", "draw", "audit", "rank", "watch"}
     for _ in range(60):  # the server digests task events in its own time
         tasks = client.read_task_runs(flow_run_filter=only)
         names = {task.name.rsplit("-", 1)[0] for task in tasks}
@@ -103,7 +105,10 @@ def test_artifacts__forecast_table_gate_verdict_and_data_quality(shown, client):
 
     of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[shown["state"].state_details.flow_run_id]))
     found = {artifact.key: artifact for artifact in client.read_artifacts(artifact_filter=of_run)}
-    assert set(found) == {"forecasts", "gate-verdict", "data-quality"}
+    pictures = {"plot-forecasts", "plot-calibration", "plot-skill", "plot-loss"}
+    assert set(found) == {"forecasts", "gate-verdict", "data-quality", "plots", *pictures}
+    assert all(found[key].data.startswith("data:image/png;base64,iVBOR") for key in pictures)  # the picture, not a path to it
+    assert "evaluation.html](file:///" in found["plots"].data
     table = json.loads(found["forecasts"].data)
     assert len(table) == 9 and table[0]["symbol"] == "AAA" and table[0]["q10"] < table[0]["q50"] < table[0]["q90"]
     assert "| G03 rivals |" in found["gate-verdict"].data
@@ -134,7 +139,9 @@ def test_cron_schedule__produces_scheduled_runs(client, prefect_server):
     from deployments.serve import deployments
 
     made = {d.name: d.apply() for d in deployments("/tmp/never-used")}
-    assert set(made) == {"daily", "weekly-retrain", "ingest", "backfill", "backtest"}
+    assert set(made) == {
+        "daily", "weekly-retrain", "weekly-controls", "ingest", "backfill", "backtest", "tune", "promote", "rollback",
+    }  # fmt: skip
     of_daily = DeploymentFilter(id=DeploymentFilterId(any_=[made["daily"]]))
     give_up = time.monotonic() + 120
     while time.monotonic() < give_up:

@@ -36,8 +36,8 @@ def test_daily__leaves_forecasts_features_a_model_a_decision_and_a_snapshot(fini
     assert 0 < first["p_up"] < 1 and first["target_session"] == "2021-04-01"
     targets = [f["target_session"] for f in report["forecasts"][:3]]
     assert targets == ["2021-04-01", "2021-04-08", "2021-04-29"]  # Good Friday is no session
-    # five forecasters, three symbols, three horizons; one of the five serves
-    assert rows(home, "SELECT count(*), count(*) FILTER (WHERE serving) FROM store.forecasts") == [(45, 9)]
+    # nine forecasters, three symbols, three horizons; one of the nine serves
+    assert rows(home, "SELECT count(*), count(*) FILTER (WHERE serving) FROM store.forecasts") == [(81, 9)]
     assert rows(home, "SELECT count(*) FROM store.features") == [(6,)]  # two features of three symbols
     assert rows(home, "SELECT count(*), any_value(verdict) FROM store.decisions")[0][0] == 1
     assert rows(home, "SELECT max(session)::VARCHAR FROM store.bars") == [("2021-03-31",)]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.audit import AuditReport, LabelSpans, audit, audit_fitted, audit_model, audit_split
+from forecasting.audit import AuditReport, LabelSpans, audit, audit_fitted, audit_split
 from forecasting.errors import LeakFound
 from forecasting.features import DEFAULT_FEATURES, compute_features
+from forecasting.lstm import LstmSpec
+from forecasting.model_audit import audit_model
+from forecasting.models import Fitted
 from forecasting.panel import Panel
 from forecasting.splits import Spans
 from tests.forecasting.test_features import ALL
@@ -160,14 +162,18 @@ def test_nothing_compared__is_not_a_pass() -> None:
     assert not audit_split(nothing, nothing).ok
 
 
-def spec(**options) -> SimpleNamespace:
-    defaults = {"features": DEFAULT_FEATURES[:5], "horizons": (1, 5), "scaling": "standard"}
-    return SimpleNamespace(spec=SimpleNamespace(**(defaults | options)), market_symbols=("S0", "S1", "S2", "S3"))
+SPANS = Spans(date(2021, 9, 30), date(2021, 12, 31), date(2022, 3, 31))
+RIVALS = ["persistence", "drift", "ewma", "ridge"]
 
 
-def test_audit_model__the_product_s_own_features_scaler_and_split_pass() -> None:
-    spans = Spans(date(2021, 9, 30), date(2021, 12, 31), date(2022, 3, 31))
-    assert audit_model(spec(), small_panel(), small_macro(), spans) == ()
+def model() -> Fitted:
+    """A model as the audit sees it: its specification and its card; it is fitted again, without a network."""
+    spec = LstmSpec(features=DEFAULT_FEATURES[:5], horizons=(1, 5), lookback=20)
+    return Fitted(spec, {}, {"market_symbols": ["S0", "S1", "S2", "S3"], "rivals": RIVALS, "user_features": {}})
+
+
+def test_audit_model__the_product_s_own_features_fitted_numbers_and_split_pass() -> None:
+    assert audit_model(model(), small_panel(), small_macro(), SPANS) == ()
 
 
 def test_audit_model__says_so_when_a_scaler_learns_from_later_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +182,31 @@ def test_audit_model__says_so_when_a_scaler_learns_from_later_rows(monkeypatch: 
     honest = Scaler.fit.__func__
     on_all_rows = classmethod(lambda cls, values, train, *rest: honest(cls, values, np.ones_like(train), *rest))
     monkeypatch.setattr(Scaler, "fit", on_all_rows)
-    spans = Spans(date(2021, 9, 30), date(2021, 12, 31), date(2022, 3, 31))
-    found = audit_model(spec(), small_panel(), small_macro(), spans)
-    assert found[0].startswith("K6 scaler")
+    found = audit_model(model(), small_panel(), small_macro(), SPANS)
+    assert found[0].startswith("K6 scaler/center")
+
+
+def test_audit_model__says_so_when_rivals_learn_from_validation_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    import forecasting.models as models
+
+    honest = models.fit_rivals
+    monkeypatch.setattr(models, "fit_rivals", lambda i, x, train, valid, *more: honest(i, x, train | valid, valid, *more))
+    found = audit_model(model(), small_panel(), small_macro(), SPANS)
+    assert {sentence.split()[1].rstrip(":") for sentence in found} >= {"persistence/table", "drift/table", "ewma/table"}
+
+
+def test_audit_model__says_so_when_the_purge_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    import forecasting.splits as splits
+
+    def by_origin(panel: Panel, targets, spans: Spans) -> dict[str, np.ndarray]:
+        known, first = np.isfinite(targets.returns), np.searchsorted(panel.sessions, np.datetime64(spans.train_end), "right")
+        train = known & (panel.at < first)[:, None]
+        return honest(panel, targets, spans) | {"train": train}
+
+    honest = splits.label_masks
+    monkeypatch.setattr(splits, "label_masks", by_origin)
+    assert any(s.startswith("K8 training/validation split") for s in audit_model(model(), small_panel(), small_macro(), SPANS))
+
+
+def test_audit_model__too_short_a_panel_is_no_pass() -> None:
+    assert audit_model(model(), small_panel().until("2000-01-01"), small_macro(), SPANS) is None

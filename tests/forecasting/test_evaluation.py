@@ -27,7 +27,7 @@ def test_evaluate__equals_a_loop_over_rows(judged):
     inputs, mask, rows, quantiles = judged
     result = evaluate(inputs, mask, rows, quantiles)
     for k, h in enumerate(HORIZONS):
-        losses, errors, inside = [], [], []
+        losses, errors, inside, below = [], [], [], []
         for n, row in enumerate(rows):
             if mask[row, k]:
                 q, actual = quantiles["wide"][n, k], inputs.targets.returns[row, k]
@@ -36,9 +36,11 @@ def test_evaluate__equals_a_loop_over_rows(judged):
                 )
                 errors.append(abs(np.exp(actual) - np.exp(q[3])))
                 inside.append(q[1] <= actual <= q[5])
+                below.append(actual <= q[1])
         assert result.value("wide", h, "pinball") == pytest.approx(np.mean(losses))
         assert result.value("wide", h, "mae") == pytest.approx(np.mean(errors))
         assert result.value("wide", h, "coverage_80") == pytest.approx(np.mean(inside))
+        assert result.value("wide", h, "below_10") == pytest.approx(np.mean(below))
         assert len(result.sessions[h]) == 100 - h
         assert result.losses["wide"][h].mean() == pytest.approx(np.mean(losses))  # every session has three symbols
 
@@ -48,6 +50,7 @@ def test_evaluate__sees_the_sharper_forecast_win_and_cover_what_it_promises(judg
     assert result.skill("sharp", "wide", 1) > 0.05
     assert result.compare("sharp", "wide", 1).t > 3
     assert 0.7 < result.value("sharp", 1, "coverage_80") < 0.9 < result.value("wide", 1, "coverage_80")
+    assert 0.4 < result.value("sharp", 1, "coverage_50") < 0.6 < result.value("wide", 1, "coverage_50")
     assert result.best_rival(("wide", "sharp")) == "sharp"
 
 

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from forecasting import features as features_module
 from forecasting.errors import SettingError
+from forecasting.feature_sets import CORE
 from forecasting.features import (
     DEFAULT_FEATURES,
     WHOLE_HISTORY,
     compute_features,
     describe,
     ewma_volatility,
+    expand,
     feature,
     known_names,
     log_returns,
@@ -33,27 +35,38 @@ TECHNICAL = (
     "close_lag_1", "close_lag_10", "return_1", "return_5", "sma_20", "ema_12", "rsi_14", "macd", "macd_signal", "macd_hist",
     "bollinger_20", "bollinger_width_20", "atr_14", "obv", "volatility_20", "skew_20", "slope_10", "stochastic_14",
     "stochastic_signal_14", "log_volume", "close", "high", "low", "sma_level_10", "ema_level_10", "atr_level_14", "obv_level",
-    "close_level_lag_2", "open", "macro_VIX", "macro_change_VIX", "momentum_5",
+    "close_level_lag_2", "open", "macro_VIX", "macro_change_VIX", "macro_place_DGS10", "momentum_5", "cmo_9", "z_score_20",
+    "adx_5", "kama_10", "trix_8", "kurtosis_20", "yang_zhang_10", "jump_share_60", "roll_spread_20", "beta_20", "saturday",
 )  # fmt: skip
-ALL = DEFAULT_FEATURES + TECHNICAL
+ALL = tuple(dict.fromkeys((*DEFAULT_FEATURES, *TECHNICAL, *expand(["set:all"]))))
+SERIES = ("VIX", "VIX3M", "DGS2", "DGS10", "DGS30", "DFF", "BAA10Y", "T10YIE", "DTWEXBGS", "DCOILWTICO")
 
 
 def same_bits(one: np.ndarray, two: np.ndarray) -> bool:
     return np.array_equal(one.view(np.uint32), two.view(np.uint32))
 
 
-def test_default_features__are_the_fifteen_of_the_recipe_in_order() -> None:
-    assert len(DEFAULT_FEATURES) == 15
+def whole_macro(days: np.ndarray) -> pd.DataFrame:
+    """Every series that a feature asks for, with a value on each of the days and the two months before them."""
+    days = pd.DatetimeIndex(days)
+    every = days.union(pd.bdate_range(days[0] - pd.Timedelta(days=60), days[0])).as_unit("us")
+    walk = np.cumsum(np.random.default_rng(8).normal(0, 0.01, (len(SERIES), len(every))), axis=1)
+    parts = [pd.DataFrame({"series": s, "session": every, "value": 20 * np.exp(x)}) for s, x in zip(SERIES, walk, strict=True)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_default_features__are_the_fifteen_of_the_recipe_and_eleven_of_events() -> None:
+    assert len(DEFAULT_FEATURES) == 26
     assert DEFAULT_FEATURES[:3] == ("ret", "abs_ret", "overnight")
 
 
 @pytest.mark.parametrize("market", [("S0", "S1", "S2", "S3"), ("S1", "S3")])
-def test_default_features__equal_the_slow_loops(market: tuple[str, ...]) -> None:
+def test_core_features__equal_the_slow_loops(market: tuple[str, ...]) -> None:
     panel, macro = small_panel(), small_macro()
-    fast = compute_features(panel, DEFAULT_FEATURES, market_symbols=market, macro=macro)
+    fast = compute_features(panel, CORE, market_symbols=market, macro=macro)
     plain = slow.default_features(panel, macro, market)
     assert fast.values.dtype == np.float32 and fast.values.flags.c_contiguous
-    for column, name in enumerate(DEFAULT_FEATURES):
+    for column, name in enumerate(CORE):
         np.testing.assert_allclose(fast.values[:, column], plain[name], rtol=2e-5, atol=2e-6, equal_nan=True, err_msg=name)
 
 
@@ -125,24 +138,45 @@ def test_ewma_volatility__starts_at_the_mean_square_of_twenty_returns() -> None:
     np.testing.assert_allclose(volatility[20:], np.log(1.01), rtol=1e-12)
 
 
+@pytest.fixture(scope="module")
+def young() -> np.ndarray:
+    """All features of one symbol whose every cell is known, from its first row on."""
+    bars = small_bars(symbols=1).assign(open=lambda f: f["open"].fillna(f["close"]))
+    return compute_features(Panel.from_frames(bars), ALL, macro=whole_macro(bars["session"].unique())).values
+
+
 @pytest.mark.parametrize("name", ALL)
-def test_warm_up__is_exactly_the_rows_that_are_unknown(name: str) -> None:
-    bars = small_bars(symbols=2).assign(open=lambda f: f["open"].fillna(f["close"]))
-    macro = small_macro().assign(session=lambda f: f["session"] - pd.Timedelta(days=60))  # known before the first session
-    values = compute_features(Panel.from_frames(bars[bars["symbol"] == "S0"]), (name,), macro=macro).values[:, 0]
-    warm_up = max(feature(name).warm_up, 20 if "market" in feature(name).inputs else 0)
+def test_warm_up__is_exactly_the_rows_that_are_unknown(name: str, young: np.ndarray) -> None:
+    values, warm_up = young[:, ALL.index(name)], feature(name).warm_up
+    if feature(name).inputs == ("macro",):  # known before the first session, but changes count from it
+        warm_up = {"macro_place_DGS10": 249}.get(name, feature(name).memory)
     assert np.isnan(values[:warm_up]).all()
-    if not name.startswith("macro"):
-        assert np.isfinite(values[warm_up:]).all()
+    assert np.isfinite(values[warm_up:]).all()
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if feature(n).memory != WHOLE_HISTORY and not feature(n).reads_market])
-def test_memory__a_value_from_that_much_history_agrees_with_the_whole(name: str) -> None:
-    bars = small_bars(symbols=1, sessions=1_400)
-    memory = max(feature(name).memory, feature(name).warm_up)
-    whole = compute_features(Panel.from_frames(bars), (name,)).values[:, 0]
-    recent = compute_features(Panel.from_frames(bars.tail(memory + 1)), (name,)).values[:, 0]
-    assert abs(recent[-1] - whole[-1]) <= 1e-4 * np.nanstd(whole)
+MEMORIES = sorted({max(feature(name).memory, feature(name).warm_up) for name in ALL if feature(name).memory != WHOLE_HISTORY})
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_memory__values_from_that_much_history_agree_with_the_whole(memory: int, long_history) -> None:
+    """K23: what the daily run computes from a shorter history is what training computed from a longer one."""
+    bars, macro, whole = long_history
+    names = [n for n in ALL if feature(n).memory != WHOLE_HISTORY and max(feature(n).memory, feature(n).warm_up) == memory]
+    days = np.sort(bars["session"].unique())
+    recent = Panel.from_frames(bars[bars["session"] >= days[-memory - 1]])
+    values = compute_features(recent, names, macro=macro).values
+    for column, name in enumerate(names):
+        known = whole[:, ALL.index(name)]
+        spread = np.nanstd(known) if np.isfinite(known).any() else 0.0
+        assert abs(values[-1, column] - known[-1]) <= 1e-4 * spread, name
+
+
+@pytest.fixture(scope="module")
+def long_history() -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+    """Three symbols over 1,600 sessions without a pause, every macro series, and all features of the whole."""
+    bars = small_bars(symbols=4, sessions=1_600)[lambda f: f["symbol"] != "S2"]
+    macro = whole_macro(bars["session"].unique())
+    return bars, macro, compute_features(Panel.from_frames(bars), ALL, macro=macro).values
 
 
 def test_threads__change_no_bit() -> None:
@@ -162,8 +196,9 @@ def test_another_symbol__changes_no_bit_of_the_others() -> None:
     actual = compute_features(among, ALL, market_symbols=market, macro=macro).values
     keep = np.array(among.symbols)[among.symbol_index] != "A"
     assert len(among.sessions) > len(alone.sessions)
-    without_change = [i for i, name in enumerate(ALL) if name != "macro_change_VIX"]  # counts sessions, and there are more now
-    assert same_bits(actual[keep][:, without_change], expected[:, without_change])
+    # changes count sessions of the panel, and there are more of them now: those on which a bar of the exchange lies
+    without = [i for i, n in enumerate(ALL) if feature(n).inputs != ("macro",) or feature(n).memory == 0]
+    assert len(without) > len(ALL) - 14 and same_bits(actual[keep][:, without], expected[:, without])
 
 
 def test_default_market__is_all_symbols() -> None:
@@ -249,13 +284,15 @@ def test_a_bad_tick__is_forgotten_by_a_window() -> None:
 
 def test_unknown_feature__names_what_there_is() -> None:
     for name in ("nope", "rsi", "rsi_0", "rsi_x", "macro_vix", "ret_3", "close_lag_00001"):
-        with pytest.raises(SettingError, match="rsi_n"):
+        with pytest.raises(SettingError, match=r"docs/features\.md has them all"):
             feature(name)
+    with pytest.raises(SettingError, match="such as rsi_n"):
+        feature("rsi")
 
 
 def test_describe__every_feature_has_a_definition_and_a_warm_up() -> None:
     table = describe()
-    assert list(table["name"]) == list(known_names()) and len(table) > 35
+    assert list(table["name"]) == list(known_names()) and len(table) > 130
     assert table["definition"].str.endswith(".").all()
     row = describe(("rsi_14",)).iloc[0]
     assert (row["warm_up"], row["memory"]) == ("14", "280") and "14 sessions" in row["definition"]
@@ -280,7 +317,7 @@ def test_register__a_feature_of_ones_own() -> None:
 
 def test_no_rows__gives_no_values() -> None:
     empty = small_panel().until("2000-01-01")
-    assert compute_features(empty, DEFAULT_FEATURES).values.shape == (0, 15)
+    assert compute_features(empty, DEFAULT_FEATURES).values.shape == (0, 26)
 
 
 def test_kernels__work_where_nothing_can_be_written(tmp_path: Path) -> None:

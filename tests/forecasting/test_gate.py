@@ -1,13 +1,15 @@
 """The gate against forecasters whose fault is known. Each planted fault must be refused by its own check, in a sentence."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from forecasting.evaluation import evaluate, judged_rows
-from forecasting.gate import GateThresholds, decide
+from forecasting.gate import GateThresholds, _coverage, decide
 from forecasting.inputs import make_inputs
 from forecasting.metrics import LEVELS
+from forecasting.panel import Panel
 from forecasting.rivals import RIVALS
 from forecasting.targets import log_returns
 from tests.forecasting.markets import walks
@@ -26,6 +28,10 @@ GOOD = UNIT * 0.02 * NORMAL + TRUE * 0.98 * NORMAL  # knows the scale better tha
 def answers(challenger: np.ndarray, **others: np.ndarray) -> dict[str, np.ndarray]:
     rivals = {name: UNIT * NORMAL * (1.3 + 0.1 * i) for i, name in enumerate(RIVALS)}
     return {"lstm": challenger, **rivals, **others}
+
+
+def decision_on_named(named: dict[str, np.ndarray]):
+    return decide(evaluate(INPUTS, MASK, ROWS, named), GateThresholds(), weights=WEIGHTS, leaks=())
 
 
 def decision_on(challenger: np.ndarray, champion: np.ndarray | None = None, thresholds=None, **arguments):
@@ -98,6 +104,87 @@ def test_decide__asks_for_more_after_more_trials():
     rivals = [{c.code: c for c in decision.checks}["G03"] for decision in (one, many)]
     assert [c.threshold for c in rivals] == [0.05 / 2, 0.05 / 2_000_000]  # two horizons
     assert [c.verdict for c in rivals] == ["pass", "fail"]
+
+
+def test_decide__says_where_the_level_comes_from():
+    text = {c.code: c for c in decision_on(UNIT * NORMAL * 1.3, trials=40).checks}["G03"].sentence
+    assert "against 0.00063 (0.05 over 2 horizons and 40 trials)" in text  # 0.05 / 80
+
+
+def test_decide__wants_an_optional_rival_beaten_too_where_it_was_fitted():
+    strong = decision_on_named(answers(GOOD, garch=GOOD))
+    assert verdicts(strong)["G03"] == "fail" and "not better than garch" in strong.sentence
+    assert strong.serves == strong.best_rival == "garch"
+    weak = decision_on_named(answers(GOOD, garch=UNIT * NORMAL * 1.2))
+    assert weak.verdict == "promoted" and weak.best_rival == "garch" and weak.serves == "lstm"
+
+
+def test_decide__does_not_ask_for_a_rank_correlation_or_a_direction():
+    """They are information: a forecaster with the right widths and no idea of the direction may serve."""
+    decision = decision_on(GOOD)
+    assert decision.verdict == "promoted"
+    assert not any(word in check.sentence for check in decision.checks for word in ("rank", "direction"))
+
+
+def test_decide__judges_by_the_thresholds_that_were_fixed_before_the_training():
+    """K13: a threshold that was moved after the training closes the gate, and so does a card without one."""
+    thresholds = GateThresholds()
+    kept = decision_on(GOOD, fixed=thresholds.digest)
+    assert kept.verdict == "promoted" and verdicts(kept)["G10"] == "pass"
+    moved = decision_on(GOOD, thresholds=GateThresholds(alpha=0.2), fixed=thresholds.digest)
+    assert moved.verdict == "cannot_tell" and verdicts(moved)["G10"] == "cannot_tell"
+    assert f"not those that were fixed when the model was trained ({GateThresholds(alpha=0.2).digest[:8]} now" in moved.sentence
+    assert moved.thresholds_digest == GateThresholds(alpha=0.2).digest
+    assert verdicts(decision_on(GOOD, fixed=""))["G10"] == "cannot_tell"
+    assert "G10" not in verdicts(decision_on(GOOD))  # trained for this decision, no card
+
+
+def test_coverage__the_middle_half_counts_too():
+    """The median right, the tails right, and the quartiles half as far out as they should be."""
+    narrow = GOOD.copy()
+    narrow[..., np.isin(LEVELS, (0.25, 0.75))] *= 0.5
+    check = {c.code: c for c in decision_on(narrow).checks}["G05"]
+    assert check.verdict == "fail" and "the 50% interval" in check.sentence
+
+
+def test_coverage__rarely_refuses_a_forecaster_that_is_right():
+    """Ten alike symbols, 250 sessions: without the allowance for chance one span of four would be refused."""
+    refused, beyond = 0, 0
+    for seed in range(20):
+        panel = alike(seed, symbols=10, sessions=300)
+        inputs = make_inputs(panel, ("ret",), (1, 5, 20))
+        mask = np.isfinite(inputs.targets.standardised) & (panel.at >= 30)[:, None]
+        rows = judged_rows(mask)
+        true = 0.01 * np.sqrt(np.array((1, 5, 20)))[None, :, None] * NORMAL * np.ones((len(rows), 1, 1))
+        e = evaluate(inputs, mask, rows, {"lstm": true})
+        refused += _coverage(e, GateThresholds(), "lstm").verdict == "fail"
+        gaps = [abs(e.value("lstm", h, f"coverage_{p}") - p / 100) for h in (1, 5, 20) for p in (50, 80, 90)]
+        beyond += max(gaps) > 0.05
+    assert refused <= 1 and beyond >= 4
+
+
+def test_coverage__beyond_the_limit_no_span_is_too_short():
+    """One symbol over 60 sessions: twenty sessions ahead that is three outcomes, and chance alone would excuse anything."""
+    panel = alike(3, symbols=1, sessions=110)
+    inputs = make_inputs(panel, ("ret",), (20,))
+    mask = np.isfinite(inputs.targets.standardised) & (panel.at >= 30)[:, None]
+    rows = judged_rows(mask)
+    point = np.full((len(rows), 1, len(LEVELS)), 0.3) + np.arange(len(LEVELS)) * 1e-6  # holds nothing at all
+    check = _coverage(evaluate(inputs, mask, rows, {"lstm": point}), GateThresholds(), "lstm")
+    assert check.verdict == "fail" and check.threshold <= 0.15
+
+
+def alike(seed: int, symbols: int, sessions: int) -> Panel:
+    """Walks that share four tenths of their variance, each of one percent a session."""
+    draw = np.random.default_rng(seed)
+    common = draw.normal(0, 0.01, sessions) * np.sqrt(0.4)
+    frames = []
+    for i in range(symbols):
+        close = 50 * np.exp(np.cumsum(common + draw.normal(0, 0.01, sessions) * np.sqrt(0.6)))
+        days = pd.bdate_range("2012-01-02", periods=sessions)
+        prices = {name: close for name in ("open", "high", "low", "close")}
+        frames.append(pd.DataFrame({"symbol": f"S{i:02d}", "session": days, **prices, "volume": 1e6}))
+    return Panel.from_frames(pd.concat(frames))
 
 
 def test_decide__has_no_evaluation_without_every_rival():

@@ -11,7 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from forecasting.lstm import LstmSpec, Network, classical_spec, configure_tensorflow
-from forecasting.lstm.training import FORECAST_BATCH, Forecasting, Trainer, make_gather
+from forecasting.lstm.inference import FORECAST_BATCH, Forecasting
+from forecasting.lstm.training import Trainer, make_gather
 from tests.forecasting.markets import walks
 
 REFERENCE = np.array([[-1.6, -1.3, -0.7, 0.0, 0.7, 1.3, 1.6]] * 2, dtype=np.float32)

@@ -14,6 +14,7 @@ from forecasting.metrics import LEVELS
 from forecasting.models import fit_model, rebuild
 from forecasting.outlook import QUANTILE_COLUMNS, outlook
 from forecasting.panel import Panel
+from forecasting.rivals import RIVALS
 from forecasting.splits import Spans
 from tests.forecasting.markets import walk_frame, walks
 
@@ -73,7 +74,7 @@ def test_forecast__is_the_same_when_the_future_is_cut_off(fitted):
         [forecasts(fitted, PANEL.until(d), VIX[VIX.session <= pd.Timestamp(d)], origins=(d,)) for d in (DAYS[440], DAYS[450])]
     )
     pd.testing.assert_frame_equal(whole, cut.reset_index(drop=True), check_exact=True)
-    assert len(whole) == 2 * 6 * 2 * 5  # origins, symbols, horizons, forecasters
+    assert len(whole) == 2 * 6 * 2 * (1 + len(RIVALS))  # origins, symbols, horizons, forecasters
 
 
 @pytest.mark.parametrize("poison", [1000.0, 1e-3, np.nan])

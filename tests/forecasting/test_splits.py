@@ -52,9 +52,22 @@ def test_label_masks__throw_away_exactly_the_horizon_at_a_border():
     assert valid_origins == [49, 45, 30]  # 50 sessions less the horizon
 
 
+@given(embargo=st.integers(0, 30))
+def test_label_masks__keep_the_embargo_free_and_the_judged_span_as_it_is(embargo):
+    """K9: whole sessions between the last outcome of a span and the first origin of the next."""
+    targets = make_targets(PANEL, (1, 5, 20))
+    plain, kept = (label_masks(PANEL, targets, Spans(DAYS[149], DAYS[229], DAYS[299], e)) for e in (0, embargo))
+    for earlier, later in (("train", "valid"), ("valid", "test")):
+        gap = PANEL.at[kept[later].any(axis=1)].min() - targets.settles_at[kept[earlier]].max() - 1
+        assert gap == embargo
+    assert (kept["test"] == plain["test"]).all()
+
+
 def test_spans__must_follow_one_another():
     with pytest.raises(InputError, match="put the dates in order"):
         Spans(date(2020, 1, 1), date(2019, 1, 1), date(2021, 1, 1))
+    with pytest.raises(InputError, match="embargo of 0 or more"):
+        Spans(date(2019, 1, 1), date(2020, 1, 1), date(2021, 1, 1), embargo=-1)
 
 
 def test_default_spans__end_at_the_origin_and_shrink_with_the_history():

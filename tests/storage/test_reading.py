@@ -27,8 +27,10 @@ from tests.storage.by_hand import MONDAY, TUESDAY, bars, forecasts
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = (
+    "rank_forecasts latest_ranks rank_scoreboard live_coverage "
     "latest_forecasts forecasts scoreboard forecast_accuracy prices prices_adjusted features_latest models gate_decisions "
-    "evaluations quarantine freshness runs actions macro universe quality quality_findings disagreements requests "
+    "evaluations evaluation_slices quarantine freshness runs actions macro universe quality quality_findings disagreements "
+    "requests trials audits controls approvals drift "
     "prices_as_of prices_adjusted_as_of actions_as_of universe_as_of macro_as_of"
 ).split()
 

@@ -44,6 +44,15 @@ def test_plan__trains_on_the_first_session_beyond_the_age():
     assert shape(planning._grouped(WEEK, days("2021-03-31"), run)) == [("2021-04-05", 2, False), ("2021-04-07", 3, True)]
 
 
+def test_plan__trains_once_on_the_first_session_after_drift_was_found():
+    """Trained on 31 March; drift of 1 April calls for a training on the 5th, that of before 31 March was answered by then."""
+    called = days("2021-03-29", "2021-04-01")
+    plan = planning._grouped(WEEK, days("2021-03-31"), a_run(WEEK[-1]), called)
+    assert shape(plan) == [("2021-04-05", 5, True)]
+    assert shape(planning._grouped(WEEK, days("2021-04-05"), a_run(WEEK[-1]), called)) == [("2021-04-05", 5, False)]
+    assert shape(planning._grouped(WEEK, days("2021-03-31"), a_run(WEEK[-1]), days("2021-04-12"))) == [("2021-04-05", 5, False)]
+
+
 def test_plan__forced_trains_at_the_origin_only():
     run = a_run(WEEK[-1], force=True)
     assert shape(planning._grouped(WEEK, days("2021-03-31"), run)) == [("2021-04-05", 4, False), ("2021-04-09", 1, True)]
@@ -70,4 +79,4 @@ def test_plan__groups_are_small_enough_to_watch():
     ("symbols", "calendar"), [(("AAPL", "MSFT", "BTC-USD"), "XNYS"), (("BTC-USD",), "24/7"), (("0700.HK",), "XHKG")]
 )
 def test_plan__keeps_the_pace_of_most_symbols(symbols, calendar):
-    assert planning._calendar(a_run(WEEK[-1], symbols)) == calendar
+    assert planning.calendar_of_run(a_run(WEEK[-1], symbols)) == calendar

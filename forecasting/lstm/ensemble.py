@@ -1,0 +1,136 @@
+"""The networks of a model: some members from different seeds, one set for all symbols or one for each.
+
+Their weights lie in the model's arrays as ``lstm/MEMBER/NN``, or ``lstm/SYMBOL/MEMBER/NN`` where each symbol has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecasting.errors import UntrustedModel
+from forecasting.lstm.network import LstmSpec, Network
+from forecasting.panel import Panel
+
+if TYPE_CHECKING:
+    from forecasting.lstm.inference import Compiled
+
+Progress = Callable[[str, int, int], None]  # stage, done, of how many
+Looked = Callable[[int, int, float], None]  # member, look, validation loss; what it raises ends the training
+
+
+def train_networks(
+    spec: LstmSpec, panel: Panel, x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray, reference: np.ndarray,
+    progress: Progress | None = None, looked: Looked | None = None, excess: np.ndarray | None = None,
+) -> tuple[dict[str, np.ndarray], list[dict]]:  # fmt: skip
+    """Train every network of ``spec``; see ``Trainer`` for the arguments. Returns the weights and one history a network.
+
+    With ``per_symbol`` a symbol without a training sequence gets no network. Networks are trained one after the other: two
+    cores are busy with one of them already.
+    """
+    from forecasting.lstm.training import train_member
+
+    arrays: dict[str, np.ndarray] = {}
+    histories: list[dict] = []
+    for symbol in panel.symbols if spec.per_symbol else (None,):
+        rows = slice(None)
+        own = panel
+        if symbol is not None:
+            i = panel.symbols.index(symbol)
+            rows, own = slice(int(panel.starts[i]), int(panel.starts[i + 1])), panel.only((symbol,))
+        part = None if excess is None else excess[rows]
+        for member in range(spec.members):
+            try:
+                network, history = train_member(
+                    spec, member, own, x[rows], y[rows], train[rows], valid[rows], reference, progress, looked, part
+                )
+            except ValueError:  # no training sequence
+                if symbol is None:
+                    raise
+                break
+            arrays |= {f"{_stem(symbol)}/{member}/{i:02d}": w for i, w in enumerate(network.get_weights())}
+            histories.append(history.as_card() | ({} if symbol is None else {"symbol": symbol}))
+    return arrays, histories
+
+
+def _stem(symbol: str | None) -> str:
+    return "lstm" if symbol is None else f"lstm/{symbol}"
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The trained networks of a model. ``symbols``: those that were learnt from, in the order of the embedding."""
+
+    spec: LstmSpec
+    arrays: Mapping[str, np.ndarray]
+    reference: np.ndarray
+    symbols: tuple[str, ...]
+
+    def knows(self, symbol: str) -> bool:
+        """Whether there is a network for ``symbol``: always, unless each symbol has its own."""
+        return not self.spec.per_symbol or f"{_stem(symbol)}/0/00" in self.arrays
+
+    def answers(self, panel: Panel, x: np.ndarray, rows: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+        """The mean of the members' answers for ``rows`` (int [N]), float64 [N, H, Q] or, for points, [N, H].
+
+        NaN for a row of a symbol that no network knows.
+        """
+        who = np.array([self.number(symbol) for symbol in panel.symbols], dtype=np.int64)
+        if not self.spec.per_symbol:
+            return self._mean(None, panel, x, rows, progress, who)
+        shape = self.reference.shape if self.spec.output == "quantiles" else self.reference.shape[:1]
+        found, index = np.full((len(rows), *shape), np.nan), panel.symbol_index[rows]
+        for i in np.unique(index):
+            if self.knows(panel.symbols[i]):
+                mine = np.flatnonzero(index == i)
+                found[mine] = self._mean(panel.symbols[i], panel, x, rows[mine], progress, who)
+        return found
+
+    def number(self, symbol: str) -> int:
+        """The symbol's number in the embedding, from 1; 0 for a stranger."""
+        return self._numbers.get(symbol, 0)
+
+    def networks(self, symbol: str) -> Iterator[Network]:
+        """The members that answer for ``symbol``: one network, compiled once, with the weights of one after the other."""
+        one = self._compiled
+        with one.lock:
+            one.network.reference.assign(self.reference)
+            for weights in self._members(symbol if self.spec.per_symbol else None):
+                one.network.set_weights(weights)
+                yield one.network
+
+    def _mean(self, symbol: str | None, panel: Panel, x: np.ndarray, rows: np.ndarray, progress, who: np.ndarray) -> np.ndarray:
+        parts, run = [], self._compiled.run
+        for _ in self.networks(symbol or ""):
+            parts.append(run(panel, x, rows, progress, who).astype(np.float64))
+        return np.sum(parts, axis=0) / len(parts)
+
+    def _members(self, symbol: str | None) -> list[list[np.ndarray]]:
+        """The weights of each member, in the network's order."""
+        expected = [tuple(w.shape) for w in self._compiled.network.weights]
+        members = []
+        for member in range(self.spec.members):
+            names = [f"{_stem(symbol)}/{member}/{i:02d}" for i in range(len(expected))]
+            stored = [self.arrays[name] for name in names if name in self.arrays]
+            if [a.shape for a in stored] != expected:
+                raise UntrustedModel(
+                    "the stored weights do not fit the network that the card describes; type `nextclose retrain`"
+                )
+            members.append(stored)
+        return members
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {symbol: i for i, symbol in enumerate(self.symbols, 1)} if self.spec.embedding_units else {}
+
+    @cached_property
+    def _compiled(self) -> Compiled:
+        """A network of the spec and its forecasting function, shared with the other models of the same spec."""
+        from forecasting.lstm.inference import compiled
+
+        symbols = len(self.symbols) if self.spec.embedding_units else 0
+        return compiled(self.spec, len(self.spec.features), *self.reference.shape, symbols)

@@ -1,0 +1,107 @@
+"""The steps of the controls: every case in a process of its own kind, its answers stored when it ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from forecasting.controls import Answer, Case, Size, cases, tally, try_case
+from forecasting.user_features import load_user_features, user_source
+from tasks.clock import now_utc
+from tasks.engine import step
+from tasks.faults import fault_point
+from tasks.listening import tell
+from tasks.policies import TUNING
+from tasks.run import Receipt, Run
+
+_MOST_PROCESSES = 16  # each holds TensorFlow: about 700 MB
+_CASES_A_PROCESS = 100  # TensorFlow keeps a little of every network that it ever built
+
+
+@step(TUNING)
+def try_cases(run: Run, size: Size, processes: int | None = None) -> Receipt:
+    """Try every case of ``size`` that this run has no answer for yet; ``processes`` at a time, by default one a core."""
+    from storage.controls import append_answers
+
+    made = cases(size)
+    left = [case for case in made if not run.done(_step(case))]
+    done = len(made) - len(left)
+    with _workers(min(processes or cores(), max(len(left), 1))) as pool:
+        waiting = {pool.submit(try_case, case, run.settings.gate, run.settings.lstm): case for case in left}
+        while waiting:
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                case, answers = waiting.pop(future), future.result()
+                with run.db.writing(run.lease, run.run_id, _step(case)) as tx:
+                    append_answers(tx, answers, now_utc())
+                fault_point("control")
+                done += 1
+                tell().advanced("controls", done / len(made))
+                for answer in answers:
+                    if not answer.right:
+                        tell().noted(f"{answer.control} {answer.case}: {answer.answer}; {answer.sentence}")
+    return Receipt(len(left), text=f"{len(made)} cases")
+
+
+def controls_report(run: Run) -> dict[str, Any]:
+    """The stored answers of the run: run_id, home, met, tallies (one a control and strength) and the wrong answers."""
+    from storage.controls import answers_of
+
+    with run.db.reading() as con:
+        rows = answers_of(con, run.run_id)
+    counted = tally([Answer(*row.values()) for row in rows])
+    return {
+        "run_id": run.run_id, "home": str(run.home.path), "already_done": run.already is not None,
+        "met": all(one.met is not False for one in counted),
+        "tallies": [asdict(one) | {"met": one.met} for one in counted],
+        "wrong": [row for row in rows if not row["right_answer"]],
+        "promoted": [row["case_name"] for row in rows if row["control"] == "random_walk" and row["answer"] == "promoted"],
+    }  # fmt: skip
+
+
+def cores() -> int:
+    """Processes that are worth having on this machine."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(here, _MOST_PROCESSES)
+
+
+@contextmanager
+def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Spawned processes of one thread each, which end with whoever began them."""
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), _begin, (os.getpid(), user_source()),
+        max_tasks_per_child=_CASES_A_PROCESS,
+    )  # fmt: skip
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - before:
+            process.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def _begin(parent: int, own_features: tuple[str | None, ...]) -> None:
+    """Make this process a worker: one thread, and an end when its parent is no more (killed, that one cannot say so)."""
+    from forecasting.lstm import configure_tensorflow
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    configure_tensorflow(threads=1)
+    load_user_features(*own_features)
+
+
+def _step(case: Case) -> str:
+    return f"controls/{case.control}/{case.name}"

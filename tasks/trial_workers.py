@@ -1,0 +1,111 @@
+"""Trials side by side: processes of one thread each, which hold the market once and end with whoever began them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from forecasting.errors import NextcloseError
+from forecasting.lstm import LstmSpec
+from forecasting.tuning import Curve, GivenUp, try_spec
+from forecasting.user_features import load_user_features, user_source
+from tasks.clock import now_utc
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from forecasting.panel import Panel
+    from forecasting.splits import Spans
+
+_TRIALS_A_PROCESS = 20  # TensorFlow keeps a little of every network that it ever built
+_market: dict[str, Any] = {}  # of this process: panel, macro and folds
+
+
+@dataclass(frozen=True)
+class Job:
+    """The specification to train, and the curves that it is compared with (None: it is never given up)."""
+
+    spec: LstmSpec
+    others: list[Curve] | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended; ``reason`` says why where it is not complete."""
+
+    state: str
+    loss: float | None
+    curve: Curve
+    reason: str | None
+    started_at: datetime
+    finished_at: datetime
+
+
+@contextmanager
+def workers(
+    parallel: int, panel: Panel, macro: pd.DataFrame | None, folds: tuple[Spans, ...]
+) -> Iterator[Callable[[Job], Future[Outcome]]]:
+    """A function that takes a job and answers a future of its outcome; ``parallel`` = 1 works here and now."""
+    if parallel == 1:
+        _market.update(panel=panel, macro=macro, folds=folds)
+        yield _here
+        _market.clear()
+        return
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        parallel, multiprocessing.get_context("spawn"), _begin, (os.getpid(), panel, macro, folds, user_source()),
+        max_tasks_per_child=_TRIALS_A_PROCESS,
+    )  # fmt: skip
+    try:
+        yield lambda job: pool.submit(work, job)
+        pool.shutdown()
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - before:
+            process.terminate()  # nobody wants to wait for the end of a training whose outcome nobody takes
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def work(job: Job) -> Outcome:
+    """One trial. What is the specification's fault is an outcome, anything else is raised."""
+    begin, reason, loss, curve, state = now_utc(), None, None, [], "complete"
+    try:
+        loss, curve = try_spec(job.spec, _market["panel"], _market["macro"], _market["folds"], job.others)
+        if loss != loss or abs(loss) == float("inf"):
+            loss, state, reason = None, "failed", "its loss is not a finite number"
+    except GivenUp as error:
+        state, reason, curve = "pruned", error.reason, error.curve
+    except (NextcloseError, ValueError) as error:  # too short a history, an activation that Keras does not know
+        state, reason = "failed", " ".join(str(error).split())[:500]
+    return Outcome(state, loss, curve, reason, begin, now_utc())
+
+
+def _here(job: Job) -> Future[Outcome]:
+    future: Future[Outcome] = Future()
+    future.set_result(work(job))
+    return future
+
+
+def _begin(
+    parent: int, panel: Panel, macro: pd.DataFrame | None, folds: tuple[Spans, ...], own_features: tuple[str | None, ...]
+) -> None:
+    """Make this process a worker: one thread, and an end when its parent is no more (killed, that one cannot say so)."""
+    from forecasting.lstm import configure_tensorflow
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    configure_tensorflow(threads=1)
+    load_user_features(*own_features)
+    _market.update(panel=panel, macro=macro, folds=folds)
