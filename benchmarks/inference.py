@@ -47,8 +47,8 @@ def serve(settings: dict) -> None:
 
 
 def ours(spec, material, rows: np.ndarray) -> Callable[[], object]:
-    from forecasting.lstm.network import Network
     from forecasting.lstm.inference import Forecasting
+    from forecasting.lstm.network import Network
 
     run = Forecasting(Network(spec, material.x.shape[1], material.reference, seed=7), material.x.shape[1])
     return lambda: run(material.panel, material.x, rows)

@@ -83,8 +83,8 @@ def read_macro(path: str | Path) -> pd.DataFrame:
     in that order; days without a value are left out.
 
     Forms: DATE, OPEN, HIGH, LOW, CLOSE (the series is named by the file up to its first ``_``: vix_daily.csv is VIX, the
-    value is CLOSE); series, date, value and perhaps realtime_start or published_at; DATE or observation_date and one
-    column for each series, missing days as ``.``, or one for each vintage of it.
+    value is CLOSE; with a column ticker each of them is a series); series, date, value and perhaps realtime_start or
+    published_at; DATE or observation_date and one column for each series, missing days as ``.``, or one for each vintage.
     Raises PricesFileError naming the file, and the line of a cell that is neither a number nor a gap.
     """
     path = Path(path).expanduser()
@@ -107,7 +107,9 @@ def macro_table(raw: RawTable, path: Path) -> pd.DataFrame:
             named = raw.columns[names.get("series") or names["seriesid"]].to_pylist()
         parts = [_part([str(s).strip().upper() for s in named], about, at, _values(raw, path, names["value"]))]
     elif "close" in names:
-        parts = [_part(_file_series(path), about, at, _values(raw, path, names["close"]))]
+        of_each = next((names[n] for n in ("ticker", "symbol") if n in names), None)  # closes of several: each is a series
+        named = _file_series(path) if of_each is None else [str(s).strip().upper() for s in raw.columns[of_each].to_pylist()]
+        parts = [_part(named, about, at, _values(raw, path, names["close"]))]
     else:
         aside = {date_column, published, *(names.get(n) for n in _BESIDES)}
         others = [c for c in raw.columns if c not in aside]

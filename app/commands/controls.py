@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from app.common import COMMON, Common
 
-FOUND_WANTING = 12
+FOUND_WANTING = 13
 
 
 def controls(
@@ -20,7 +20,7 @@ def controls(
     prefect: Annotated[bool, Parameter(help="Run as a flow run of the Prefect server in use.")] = False,
     common: Common = COMMON,
 ) -> int:
-    """Try the product on markets, models and leaks whose truth is known; the code is 12 where it is found wanting.
+    """Try the product on markets, models and leaks whose truth is known; the code is 13 where it is found wanting.
 
     For example:
       nextclose controls

@@ -67,7 +67,7 @@ class LstmSpec(BaseModel):
     labels_per_sequence: int = Field(190, ge=1, le=2000, description="1: classical windows; more: a loss at every session")
     batch_size: int = Field(64, ge=2, le=4096, description="sequences in a batch")
     excess_weight: float = Field(
-        0.0, ge=0, description="how much the shift of the quantiles shall also fit what a symbol does beyond the market"
+        1.0, ge=0, description="how much the shift of the quantiles shall also fit what a symbol does beyond the market"
     )
     epochs: int = Field(2, ge=1, le=1000)
     min_updates: int = Field(300, ge=1, description="small data sets are read again until this many gradient steps")

@@ -83,6 +83,7 @@ def test_dependencies__are_what_the_code_imports_and_the_two_caps():
     called = {"sklearn": "scikit-learn", "curl_cffi": "curl-cffi", "exchange_calendars": "exchange-calendars"}
     third = {called.get(name, name) for name in imported - set(sys.stdlib_module_names) - set(packages)}
     declared = {Requirement(text).name for text in PROJECT["dependencies"]}
-    extras = {Requirement(text).name for text in PROJECT["optional-dependencies"]["excel"]}
+    optional = PROJECT["optional-dependencies"]
+    extras = {Requirement(text).name for extra in ("excel", "garch") for text in optional[extra]}
     assert third - declared == extras  # asked for where it is needed, with a sentence that names the extra
     assert declared - third == {"fastapi"}  # not ours to import; capped because Prefect's server breaks

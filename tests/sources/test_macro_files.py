@@ -24,6 +24,12 @@ def test_read_macro__vix_takes_the_close_and_its_name_from_the_file(tmp_path):
     assert rows(read_macro(path)) == [("VIX", "2024-01-02", 13.2), ("VIX", "2024-01-03", 14.04)]
 
 
+def test_read_macro__closes_of_several_tickers_are_as_many_series(tmp_path):
+    path = tmp_path / "sector_etf_close.csv"
+    path.write_text("ticker,date,close\nXLB,2024-01-02,84.1\nxle,2024-01-02,83.6\nXLB,2024-01-03,83.0\n")
+    assert rows(read_macro(path)) == [("XLB", "2024-01-02", 84.1), ("XLB", "2024-01-03", 83.0), ("XLE", "2024-01-02", 83.6)]
+
+
 def test_read_macro__fredgraph_dots_are_gaps_and_several_columns_several_series(tmp_path):
     path = tmp_path / "fred.csv"
     path.write_text("observation_date,DGS10,dgs2\n2024-01-01,.,.\n2024-01-02,3.95,4.33\n2024-01-03,3.91,\n")
