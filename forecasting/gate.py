@@ -41,7 +41,9 @@ class GateThresholds(BaseModel):
     alpha: float = Field(
         0.05, gt=0, lt=0.5, description="chance of passing against a rival by luck, over all horizons and trials"
     )
-    worst_horizon_t: float = Field(-1.64, le=0, description="no single horizon may lose against a rival by more than this t")
+    worse_alpha: float = Field(
+        0.05, gt=0, lt=0.5, description="chance of being called worse somewhere by luck, over all horizons and rivals"
+    )
     coverage_tolerance: float = Field(0.05, gt=0, lt=0.5, description="how far coverage may be from what the interval promises")
     coverage_limit: float = Field(
         0.15, gt=0, lt=0.5, description="distance from the promise that no shortness of the judged span excuses"
@@ -142,20 +144,23 @@ def _sessions(e: Evaluation, t: GateThresholds) -> Check:
     return Check("G02", "sessions", "pass", f"G02 judged on {fewest} sessions", fewest, t.min_sessions)
 
 
-def _beats(e: Evaluation, t: GateThresholds, ours: str, other: str, trials: int) -> tuple[Verdict, str, float]:
-    """Better at one horizon beyond luck, after the correction for horizons and trials, better on the whole, worse at none."""
+def _beats(e: Evaluation, t: GateThresholds, ours: str, other: str, trials: int, others: int) -> tuple[Verdict, str, float]:
+    """Better at one horizon beyond luck, after the correction for horizons and trials, better on the whole, worse at none
+    beyond luck, after the correction for horizons and the ``others`` that it is compared with."""
     tests = {h: e.compare(ours, other, h) for h in e.horizons}
     level = _level(t, e, trials)
     p, at = min((c.p, h) for h, c in tests.items())
-    worst, worst_at = min((c.t, h) for h, c in tests.items())
+    worse, worse_at = min((1.0 - c.p, h) for h, c in tests.items())
+    allowed = t.worse_alpha / (len(tests) * others)
     skill = ", ".join(f"{e.skill(ours, other, h):+.2%} at {h}" for h in e.horizons) + " sessions"
     if min(c.sessions for c in tests.values()) < 10 or not all(np.isfinite(c.t) for c in tests.values()):
         return "cannot_tell", f"cannot tell against {other}: too few sessions, or losses that are no numbers", p
     if p >= level:
         text = f"not better than {other} beyond luck: skill {skill}, smallest p {p:.2g} against {_said(t, e, trials)}"
         return "fail", text, p
-    if worst < t.worst_horizon_t:
-        return "fail", f"worse than {other} at horizon {worst_at}: t {worst:.1f} against {t.worst_horizon_t}", p
+    if worse < allowed:
+        text = f"worse than {other} at horizon {worse_at}: t {tests[worse_at].t:.1f}, p {worse:.2g} against {allowed:.2g}"
+        return "fail", text, p
     if np.mean([e.skill(ours, other, h) for h in e.horizons]) <= 0:
         return "fail", f"better than {other} at horizon {at} alone and worse on the whole: skill {skill}", p
     return "pass", f"better than {other}: skill {skill}, p {p:.2g} at horizon {at} against {_said(t, e, trials)}", p
@@ -176,7 +181,7 @@ def _rivals(e: Evaluation, t: GateThresholds, name: str, rivals: tuple[str, ...]
     if missing:
         return Check("G03", "rivals", "fail", f"G03 no evaluation without every rival: {', '.join(missing)} missing")
     level = _level(t, e, trials)
-    answers = [_beats(e, t, name, rival, trials) for rival in rivals]
+    answers = [_beats(e, t, name, rival, trials, len(rivals)) for rival in rivals]
     for wanted in ("fail", "cannot_tell"):
         for verdict, text, p in answers:
             if verdict == wanted:
@@ -186,7 +191,7 @@ def _rivals(e: Evaluation, t: GateThresholds, name: str, rivals: tuple[str, ...]
 
 
 def _champion(e: Evaluation, t: GateThresholds, name: str, champion: str, trials: int) -> Check:
-    verdict, text, p = _beats(e, t, name, champion, trials)
+    verdict, text, p = _beats(e, t, name, champion, trials, 1)
     return Check("G04", "champion", verdict, f"G04 {text}", p, _level(t, e, trials))
 
 

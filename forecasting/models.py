@@ -28,6 +28,7 @@ from forecasting.targets import excess_returns
 from forecasting.user_features import check_user_features, require_user_features, user_digests
 
 FORMAT = 1
+LINEAR = "linear_quantile"
 Progress = Callable[[str, int, int], None]
 Looked = Callable[[int, int, float], None]  # member, look, validation loss; what it raises ends the training
 
@@ -115,7 +116,7 @@ class Fitted:
 
     @cached_property
     def _ensemble(self) -> Ensemble:
-        return Ensemble(self.spec, self.arrays, self.arrays[f"{REFERENCE}/table"], self.market_symbols)
+        return Ensemble(self.spec, self.arrays, _starts(self.spec, self.arrays), self.market_symbols)
 
 
 def fit_model(
@@ -142,10 +143,10 @@ def fit_model(
     arrays = {"scaler/center": scaler.center, "scaler/width": scaler.width}
     arrays |= fit_population(inputs.values, seen.at, train.any(axis=1))
     x = scaler(inputs.values, groups)
-    arrays |= fit_rivals(inputs, x, train, valid, rivals)
+    arrays |= fit_rivals(inputs, x, train, valid, (*rivals, *({*_started_from(spec)} - {*rivals})))
     y = _answers(spec, inputs, scaler, groups)
     excess = excess_returns(seen, inputs.targets, train) if spec.excess_weight else None
-    weights, histories = train_networks(spec, seen, x, y, train, valid, arrays[f"{REFERENCE}/table"], progress, looked, excess)
+    weights, histories = train_networks(spec, seen, x, y, train, valid, _starts(spec, arrays), progress, looked, excess)
     arrays |= weights
     fitted = Fitted(spec, arrays, _card(spec, seen, spans, histories, data_digest) | {"rivals": list(rivals)})
     fitted.card["user_features"] = user_digests(spec.features)
@@ -187,6 +188,16 @@ def _card(spec: LstmSpec, panel: Panel, spans: Spans, histories: list[dict], dat
         },
         "history": histories, "data_digest": data_digest, "machine_class": machine_class(),
     }  # fmt: skip
+
+
+def _started_from(spec: LstmSpec) -> tuple[str, ...]:
+    """The rivals that the networks begin with, in turn. Points begin anywhere, and tables are easiest."""
+    names = {"reference": (REFERENCE,), "linear": (LINEAR,), "both": (REFERENCE, LINEAR)}[spec.start]
+    return names if spec.output == "quantiles" else (REFERENCE,)
+
+
+def _starts(spec: LstmSpec, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    return tuple(arrays[f"{name}/{'table' if name == REFERENCE else 'weights'}"] for name in _started_from(spec))
 
 
 def _groups(spec: LstmSpec, panel: Panel, known: tuple[str, ...]) -> np.ndarray | None:

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]  # stage, done, of how many
 Looked = Callable[[int, int, float], None]  # member, look, validation loss; what it raises ends the training
+Starts = tuple[np.ndarray, ...]  # each a table [H, Q] or the weights of a linear model [H, Q, 1 + F]
 
 
 def train_networks(
-    spec: LstmSpec, panel: Panel, x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray, reference: np.ndarray,
+    spec: LstmSpec, panel: Panel, x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray, starts: Starts,
     progress: Progress | None = None, looked: Looked | None = None, excess: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], list[dict]]:  # fmt: skip
     """Train every network of ``spec``; see ``Trainer`` for the arguments. Returns the weights and one history a network.
+
+    ``starts``: what the members begin with, taken in turn.
 
     With ``per_symbol`` a symbol without a training sequence gets no network. Networks are trained one after the other: two
     cores are busy with one of them already.
@@ -46,7 +49,17 @@ def train_networks(
         for member in range(spec.members):
             try:
                 network, history = train_member(
-                    spec, member, own, x[rows], y[rows], train[rows], valid[rows], reference, progress, looked, part
+                    spec,
+                    member,
+                    own,
+                    x[rows],
+                    y[rows],
+                    train[rows],
+                    valid[rows],
+                    start_of(starts, member),
+                    progress,
+                    looked,
+                    part,
                 )
             except ValueError:  # no training sequence
                 if symbol is None:
@@ -57,17 +70,22 @@ def train_networks(
     return arrays, histories
 
 
+def start_of(starts: Starts, member: int) -> np.ndarray:
+    return starts[member % len(starts)]
+
+
 def _stem(symbol: str | None) -> str:
     return "lstm" if symbol is None else f"lstm/{symbol}"
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The trained networks of a model. ``symbols``: those that were learnt from, in the order of the embedding."""
+    """The trained networks of a model. ``starts``: what the members began with, in turn; ``symbols``: those that were learnt
+    from, in the order of the embedding."""
 
     spec: LstmSpec
     arrays: Mapping[str, np.ndarray]
-    reference: np.ndarray
+    starts: Starts
     symbols: tuple[str, ...]
 
     def knows(self, symbol: str) -> bool:
@@ -82,7 +100,7 @@ class Ensemble:
         who = np.array([self.number(symbol) for symbol in panel.symbols], dtype=np.int64)
         if not self.spec.per_symbol:
             return self._mean(None, panel, x, rows, progress, who)
-        shape = self.reference.shape if self.spec.output == "quantiles" else self.reference.shape[:1]
+        shape = self.starts[0].shape[: 2 if self.spec.output == "quantiles" else 1]
         found, index = np.full((len(rows), *shape), np.nan), panel.symbol_index[rows]
         for i in np.unique(index):
             if self.knows(panel.symbols[i]):
@@ -95,42 +113,37 @@ class Ensemble:
         return self._numbers.get(symbol, 0)
 
     def networks(self, symbol: str) -> Iterator[Network]:
-        """The members that answer for ``symbol``: one network, compiled once, with the weights of one after the other."""
-        one = self._compiled
-        with one.lock:
-            one.network.reference.assign(self.reference)
-            for weights in self._members(symbol if self.spec.per_symbol else None):
-                one.network.set_weights(weights)
-                yield one.network
+        """The members that answer for ``symbol``: few networks, compiled once, with the weights of one after the other."""
+        return (one.network for one in self._compiled_members(symbol))
+
+    def _compiled_members(self, symbol: str) -> Iterator[Compiled]:
+        for member in range(self.spec.members):
+            one = self._compiled(start_of(self.starts, member).shape)
+            with one.lock:
+                one.network.start.assign(start_of(self.starts, member))
+                one.network.set_weights(self._weights(one.network, symbol if self.spec.per_symbol else None, member))
+                yield one
 
     def _mean(self, symbol: str | None, panel: Panel, x: np.ndarray, rows: np.ndarray, progress, who: np.ndarray) -> np.ndarray:
-        parts, run = [], self._compiled.run
-        for _ in self.networks(symbol or ""):
-            parts.append(run(panel, x, rows, progress, who).astype(np.float64))
+        parts = [one.run(panel, x, rows, progress, who).astype(np.float64) for one in self._compiled_members(symbol or "")]
         return np.sum(parts, axis=0) / len(parts)
 
-    def _members(self, symbol: str | None) -> list[list[np.ndarray]]:
-        """The weights of each member, in the network's order."""
-        expected = [tuple(w.shape) for w in self._compiled.network.weights]
-        members = []
-        for member in range(self.spec.members):
-            names = [f"{_stem(symbol)}/{member}/{i:02d}" for i in range(len(expected))]
-            stored = [self.arrays[name] for name in names if name in self.arrays]
-            if [a.shape for a in stored] != expected:
-                raise UntrustedModel(
-                    "the stored weights do not fit the network that the card describes; type `nextclose retrain`"
-                )
-            members.append(stored)
-        return members
+    def _weights(self, network: Network, symbol: str | None, member: int) -> list[np.ndarray]:
+        """The weights of one member, in the network's order."""
+        expected = [tuple(w.shape) for w in network.weights]
+        names = [f"{_stem(symbol)}/{member}/{i:02d}" for i in range(len(expected))]
+        stored = [self.arrays[name] for name in names if name in self.arrays]
+        if [a.shape for a in stored] != expected:
+            raise UntrustedModel("the stored weights do not fit the network that the card describes; type `nextclose retrain`")
+        return stored
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {symbol: i for i, symbol in enumerate(self.symbols, 1)} if self.spec.embedding_units else {}
 
-    @cached_property
-    def _compiled(self) -> Compiled:
+    def _compiled(self, shape: tuple[int, ...]) -> Compiled:
         """A network of the spec and its forecasting function, shared with the other models of the same spec."""
         from forecasting.lstm.inference import compiled
 
         symbols = len(self.symbols) if self.spec.embedding_units else 0
-        return compiled(self.spec, len(self.spec.features), *self.reference.shape, symbols)
+        return compiled(self.spec, len(self.spec.features), tuple(shape), symbols)

@@ -29,9 +29,9 @@ class Compiled:
 
 
 @lru_cache(maxsize=4)
-def compiled(spec: LstmSpec, n_features: int, horizons: int, levels: int, symbols: int = 0) -> Compiled:
-    """One for all models of a spec: compiling takes a second, and only the weights differ."""
-    network = Network(spec, n_features, np.zeros((horizons, levels), np.float32), spec.seed, symbols)
+def compiled(spec: LstmSpec, n_features: int, start: tuple[int, ...], symbols: int = 0) -> Compiled:
+    """One for all models of a spec, whose start has that shape: compiling takes a second, and only the weights differ."""
+    network = Network(spec, n_features, np.zeros(start, np.float32), spec.seed, symbols)
     return Compiled(network, Forecasting(network, n_features), threading.RLock())
 
 

@@ -1,8 +1,9 @@
 """The network: its specification, and right below it the thing specified.
 
 The network reads scaled features and answers, for each horizon, how the quantiles of the standardised return differ
-from a reference table: ``quantile = reference * exp(a) + b + c_level``. The output layer starts at zero, so training
-starts at the reference forecaster (the EWMA rival) and only learns what that one misses.
+from those of a simple forecaster: ``quantile = start * exp(a) + b + c_level``. The output layer is zero at first, so training
+starts at that forecaster - the table of the EWMA rival, or the linear quantile model on the same inputs - and only learns
+what that one misses.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ class LstmSpec(BaseModel):
     normalisation: Literal["none", "layer", "batch"] = "none"
     dropout: float = Field(0.3, ge=0, lt=1)
     recurrent_dropout: float = Field(0.0, ge=0, lt=1)
+    start: Literal["reference", "linear", "both"] = Field(
+        "both", description="what training starts from: EWMA's quantiles, the linear quantile model, or members of either kind"
+    )
     embedding_units: int = Field(0, ge=0, le=64, description="learnt numbers of each symbol that the head sees; 0: none")
     per_symbol: bool = Field(False, description="a network of its own for each symbol instead of one for all")
 
@@ -79,7 +83,7 @@ class LstmSpec(BaseModel):
     calibration: Literal["none", "conformal"] = Field(
         "conformal", description="correct the width of the quantiles by how the model's own forecasts settled"
     )
-    members: int = Field(3, ge=1, le=20, description="networks from different seeds whose quantiles are averaged")
+    members: int = Field(4, ge=1, le=20, description="networks from different seeds whose quantiles are averaged")
     seed: int = Field(7, ge=0)
 
     @field_validator("features")
@@ -138,8 +142,9 @@ def classical_spec(**changes: object) -> LstmSpec:
 class Network:
     """The layers of one member. ``weights`` are plain variables in a fixed order; nothing is ever loaded from Keras files."""
 
-    def __init__(self, spec: LstmSpec, n_features: int, reference: np.ndarray, seed: int, symbols: int = 0) -> None:
-        """``reference``: quantile table of the standardised returns, float [H, Q]; ``seed`` decides the initial weights.
+    def __init__(self, spec: LstmSpec, n_features: int, start: np.ndarray, seed: int, symbols: int = 0) -> None:
+        """``start``: quantiles of the standardised return to begin with, a table [H, Q] or the weights of a linear model of
+        the last session's inputs [H, Q, 1 + F], the constant first; ``seed`` decides the initial weights.
 
         ``symbols``: how many are told apart by an embedding, where the spec has one; a stranger's embedding is zero.
         """
@@ -148,8 +153,8 @@ class Network:
         import tensorflow as tf
 
         self.spec, self.seed = spec, seed
-        self.horizons, self.levels = reference.shape
-        self.reference = tf.Variable(reference.astype(np.float32), trainable=False)  # another table asks for no new compilation
+        self.horizons, self.levels = start.shape[:2]
+        self.start = tf.Variable(start.astype(np.float32), trainable=False)  # another one asks for no new compilation
         counter = iter(range(10_000))
 
         def init(kind: str):
@@ -216,9 +221,9 @@ class Network:
             weight.assign(array)
 
     def begin(self, fresh: Network) -> None:
-        """Become what ``fresh``, a network of the same shape, is: its weights, its reference and its seeds."""
+        """Become what ``fresh``, a network of the same shape, is: its weights, its start and its seeds."""
         self.seed = fresh.seed
-        self.reference.assign(fresh.reference)
+        self.start.assign(fresh.start)
         for mine, other in zip(self.layers, fresh.layers, strict=True):
             for weight, value in zip(mine.variables, other.variables, strict=True):  # the seeds of random layers among them
                 weight.assign(value)
@@ -229,15 +234,21 @@ class Network:
         ``seed`` (int32 [2]): train with dropout drawn from it, statelessly, so that towers may run in any order.
         ``who`` (int32 [B]): for the embedding, 1 for the first symbol learnt from, 0 for a stranger.
         """
-        return self.answer(self.raw(x, labels, seed, who))
+        return self.answer(self.raw(x, labels, seed, who), x[:, -labels:])
 
-    def answer(self, raw: tf.Tensor) -> tf.Tensor:
-        """What the raw outputs mean: reference x exp(log scale) + shift + a correction a level; points stay as they are."""
+    def answer(self, raw: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+        """What the raw outputs mean: start x exp(log scale) + shift + a correction a level; points stay as they are.
+
+        ``inputs`` [B, labels, F]: the scaled features at the sessions that are answered for.
+        """
         import tensorflow as tf
 
         if self.spec.output == "point":
             return raw
-        return self.reference * tf.exp(raw[..., :1]) + raw[..., 1:2] + raw[..., 2:]
+        start = self.start
+        if len(start.shape) == 3:
+            start = tf.einsum("bkf,hqf->bkhq", inputs, start[..., 1:]) + start[..., 0]
+        return start * tf.exp(raw[..., :1]) + raw[..., 1:2] + raw[..., 2:]
 
     def raw(self, x: tf.Tensor, labels: int, seed: tf.Tensor | None = None, who: tf.Tensor | None = None) -> tf.Tensor:
         """The last layer's outputs: log scale, shift and corrections [B, labels, H, 2 + Q], or points [B, labels, H]."""

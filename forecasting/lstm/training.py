@@ -84,7 +84,7 @@ def _make_optimizer(spec: LstmSpec, updates: int):
 
 def train_member(
     spec: LstmSpec, member: int, panel: Panel, x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray,
-    reference: np.ndarray, progress: Progress | None = None, looked: Looked | None = None, excess: np.ndarray | None = None,
+    start: np.ndarray, progress: Progress | None = None, looked: Looked | None = None, excess: np.ndarray | None = None,
 ) -> tuple[Network, History]:  # fmt: skip
     """Train one network of the ensemble; see ``Trainer`` for the arguments.
 
@@ -94,14 +94,14 @@ def train_member(
     configure_tensorflow()
     half, updates = _batches(spec, panel, train)
     symbols = len(panel.symbols) if spec.embedding_units else 0
-    key = (spec, x.shape[1], y.shape[1], reference.shape, half, updates, symbols)
+    key = (spec, x.shape[1], y.shape[1], start.shape, half, updates, symbols, excess is None)
     trainer = _IDLE.pop(key, None)  # taken out while it works, so that no two threads share one
     if trainer is None:
-        trainer = Trainer(spec, member, panel, x, y, train, valid, reference, excess)
+        trainer = Trainer(spec, member, panel, x, y, train, valid, start, excess)
     else:
-        trainer.begin(member, panel, x, y, train, valid, reference, excess)
+        trainer.begin(member, panel, x, y, train, valid, start, excess)
     history = trainer.run(progress, looked)
-    network = Network(spec, x.shape[1], reference, trainer.network.seed, len(panel.symbols))
+    network = Network(spec, x.shape[1], start, trainer.network.seed, len(panel.symbols))
     network.set_weights(trainer.network.get_weights())
     trainer.let_go()
     while len(_IDLE) >= _IDLE_MOST:
@@ -124,14 +124,15 @@ class Trainer:
     """Trains one network.
 
     ``x`` float32 [R, F] scaled inputs; ``y`` float32 [R, H] outcomes in the units of the answer; ``train`` and ``valid``
-    bool [R, H] say which labels may be learnt from and which choose the weights that are kept; ``reference`` [H, Q];
-    ``excess`` float32 [R, H] what the outcome was beyond the market's (see ``excess_returns``), for ``spec.excess_weight``.
+    bool [R, H] say which labels may be learnt from and which choose the weights that are kept; ``start``: see ``Network``;
+    ``excess`` float32 [R, H] what the outcome was beyond the market's (see ``excess_returns``), for ``spec.excess_weight``;
+    None: without.
     The labels of the test span are not among the arguments: nothing here could look at them.
     """
 
     def __init__(
         self, spec: LstmSpec, member: int, panel: Panel, x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray,
-        reference: np.ndarray, excess: np.ndarray | None = None,
+        start: np.ndarray, excess: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         configure_tensorflow()
         import tensorflow as tf
@@ -140,12 +141,12 @@ class Trainer:
         self.burn_in, self.labels = spec.lookback - 1, spec.labels_per_sequence
         self.half, self.updates = _batches(spec, panel, train)
         self.batch = self.half * TOWERS
-        self.network = Network(spec, x.shape[1], reference, spec.seed * 1_000 + member, len(panel.symbols))
+        self.network = Network(spec, x.shape[1], start, spec.seed * 1_000 + member, len(panel.symbols))
         self._seed = tf.Variable(self.network.seed, trainable=False, dtype=tf.int32)
         self._inputs, self._outcomes = make_gather(x[:0]), make_gather(np.zeros((0, y.shape[1]), np.float32))
         self._train_labels, self._valid_labels = (make_gather(np.zeros((0, y.shape[1]), np.float32)) for _ in range(2))
         self._who = make_gather(np.zeros((0, 1), np.float32)) if spec.embedding_units else None
-        with_excess = spec.excess_weight and spec.output == "quantiles"
+        with_excess = excess is not None and spec.excess_weight and spec.output == "quantiles"
         self._excess = make_gather(np.zeros((0, y.shape[1]), np.float32)) if with_excess else None
         self._take(member, panel, x, y, train, valid, excess)
         self._optimizer = None
@@ -158,10 +159,10 @@ class Trainer:
 
     def begin(
         self, member: int, panel: Panel, x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray,
-        reference: np.ndarray, excess: np.ndarray | None = None,
+        start: np.ndarray, excess: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         """Start anew with other data of the same shapes, as a new trainer would."""
-        fresh = Network(self.spec, x.shape[1], reference, self.spec.seed * 1_000 + member, len(panel.symbols))
+        fresh = Network(self.spec, x.shape[1], start, self.spec.seed * 1_000 + member, len(panel.symbols))
         self.network.begin(fresh)
         self._seed.assign(fresh.seed)
         self._take(member, panel, x, y, train, valid, excess)
@@ -187,7 +188,7 @@ class Trainer:
         self._inputs.fill(x)
         self._outcomes.fill(np.nan_to_num(np.clip(y, -10, 10), nan=0.0).astype(np.float32))
         if self._excess is not None:
-            self._excess.fill(np.zeros(y.shape, np.float32) if excess is None else excess)
+            self._excess.fill(excess)
         self._train_labels.fill(train.astype(np.float32))
         self._valid_labels.fill(valid.astype(np.float32))
 
@@ -196,10 +197,11 @@ class Trainer:
         import tensorflow as tf
 
         who = None if self._who is None else tf.cast(tf.reduce_max(self._who(rows)[..., 0], axis=1), tf.int32)  # [b]
-        raw = self.network.raw(self._inputs(rows), self.labels, seed, who)  # [b, K, H, 2 + Q] or [b, K, H]
+        given = self._inputs(rows)  # [b, T, F]
+        raw = self.network.raw(given, self.labels, seed, who)  # [b, K, H, 2 + Q] or [b, K, H]
         last = rows[:, -self.labels :]
         weight = weights(last) * tf.cast(mask, tf.float32)[..., None]  # [b, K, H]
-        loss = loss_values(self.spec, self.network.answer(raw), self._outcomes(last))
+        loss = loss_values(self.spec, self.network.answer(raw, given[:, -self.labels :]), self._outcomes(last))
         if self._excess is not None and seed is not None:
             # The shift shall also fit what the outcome was beyond the market's: that part repeats over some hundred symbols
             # a session, while the market's own moves, some 5,000 of them, teach little but themselves.
