@@ -68,7 +68,7 @@ def count_misses(quantiles: np.ndarray, outcomes: np.ndarray, settles_at: np.nda
     """
     count, error = (np.zeros((sessions, outcomes.shape[1])) for _ in range(2))
     for k in range(outcomes.shape[1]):
-        known = np.isfinite(outcomes[:, k]) & (settles_at[:, k] < sessions)
+        known = np.isfinite(outcomes[:, k]) & (settles_at[:, k] < sessions) & np.isfinite(quantiles[:, k]).all(axis=-1)
         y, q, settled = outcomes[known, k], quantiles[known, k], settles_at[known, k]
         hits = sum(((y >= q[:, low]) & (y <= q[:, high])).astype(np.float64) for low, high in _INTERVALS)
         count[:, k] = np.bincount(settled, minlength=sessions)
