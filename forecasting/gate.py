@@ -150,7 +150,7 @@ def _beats(e: Evaluation, t: GateThresholds, ours: str, other: str, trials: int,
     tests = {h: e.compare(ours, other, h) for h in e.horizons}
     level = _level(t, e, trials)
     p, at = min((c.p, h) for h, c in tests.items())
-    worse, worse_at = min((1.0 - c.p, h) for h, c in tests.items())
+    worse, worse_at = min((1.0 - c.p if c.t < 0 else 1.0, h) for h, c in tests.items())
     allowed = t.worse_alpha / (len(tests) * others)
     skill = ", ".join(f"{e.skill(ours, other, h):+.2%} at {h}" for h in e.horizons) + " sessions"
     if min(c.sessions for c in tests.values()) < 10 or not all(np.isfinite(c.t) for c in tests.values()):

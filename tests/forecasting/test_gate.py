@@ -73,6 +73,22 @@ def test_decide__refuses(fault, challenger, code):
     assert all(check.sentence.startswith(check.code) and check.sentence == check.sentence.strip() for check in decision.checks)
 
 
+def test_decide__a_horizon_is_worse_only_beyond_the_luck_of_all_horizons_and_rivals():
+    """Much better at one session; at five the rival's own forecast, that with an error a session, and one too wide."""
+    best, day = answers(GOOD)[RIVALS[0]][:, 1], INPUTS.panel.at[ROWS]
+    erring = np.exp(np.random.default_rng(1).normal(0, 0.1, day.max() + 1))[day][:, None]
+    said = {}
+    for name, at_five in (("the same", best), ("unlucky", best * erring), ("worse", best * 1.25)):
+        challenger = np.stack([GOOD[:, 0], at_five], axis=1)
+        evaluation = evaluate(INPUTS, MASK, ROWS, answers(challenger))
+        decision = decide(evaluation, GateThresholds(), weights=WEIGHTS, leaks=())
+        said[name] = evaluation.compare("lstm", RIVALS[0], 5).t, decision.checks[2].sentence
+    assert said["the same"][0] == 0.0 and "worse than" not in said["the same"][1]
+    assert said["unlucky"][0] == pytest.approx(-2.55, abs=0.01)  # one look would have called that worse; 16 looks do not
+    assert stats.norm.ppf(0.05 / 16) == pytest.approx(-2.73, abs=0.01) and "worse than" not in said["unlucky"][1]
+    assert said["worse"][0] < -10 and "worse than persistence at horizon 5" in said["worse"][1]
+
+
 def test_decide__refuses_weights_that_are_no_numbers_and_leaks():
     assert verdicts(decision_on(GOOD, weights={"w": np.array([1.0, np.nan])}))["G01"] == "fail"
     leaky = decision_on(GOOD, leaks=("K1 ret at S00 2012-03-05: changes when the data ends there (4 cells)",))
