@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -13,13 +11,14 @@ from dataclasses import asdict
 from typing import Any
 
 from forecasting.controls import Answer, Case, Size, cases, tally, try_case
-from forecasting.user_features import load_user_features, user_source
+from forecasting.user_features import user_source
 from tasks.clock import now_utc
 from tasks.engine import step
 from tasks.faults import fault_point
 from tasks.listening import tell
 from tasks.policies import TUNING
 from tasks.run import Receipt, Run
+from tasks.workers import become_worker
 
 _MOST_PROCESSES = 16  # each holds TensorFlow: about 700 MB
 _CASES_A_PROCESS = 100  # TensorFlow keeps a little of every network that it ever built
@@ -76,7 +75,7 @@ def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Spawned processes of one thread each, which end with whoever began them."""
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), _begin, (os.getpid(), user_source()),
+        processes, multiprocessing.get_context("spawn"), become_worker, (os.getpid(), user_source()),
         max_tasks_per_child=_CASES_A_PROCESS,
     )  # fmt: skip
     try:
@@ -87,20 +86,6 @@ def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
             process.terminate()
         pool.shutdown(wait=False, cancel_futures=True)
         raise
-
-
-def _begin(parent: int, own_features: tuple[str | None, ...]) -> None:
-    """Make this process a worker: one thread, and an end when its parent is no more (killed, that one cannot say so)."""
-    from forecasting.lstm import configure_tensorflow
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    configure_tensorflow(threads=1)
-    load_user_features(*own_features)
 
 
 def _step(case: Case) -> str:

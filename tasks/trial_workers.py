@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -16,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from forecasting.errors import NextcloseError
 from forecasting.lstm import LstmSpec
 from forecasting.tuning import Curve, GivenUp, try_spec
-from forecasting.user_features import load_user_features, user_source
+from forecasting.user_features import user_source
 from tasks.clock import now_utc
+from tasks.workers import become_worker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,15 +96,6 @@ def _here(job: Job) -> Future[Outcome]:
 def _begin(
     parent: int, panel: Panel, macro: pd.DataFrame | None, folds: tuple[Spans, ...], own_features: tuple[str | None, ...]
 ) -> None:
-    """Make this process a worker: one thread, and an end when its parent is no more (killed, that one cannot say so)."""
-    from forecasting.lstm import configure_tensorflow
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    configure_tensorflow(threads=1)
-    load_user_features(*own_features)
+    """Make this process a worker that tries specifications on one market."""
+    become_worker(parent, own_features)
     _market.update(panel=panel, macro=macro, folds=folds)
