@@ -86,7 +86,7 @@ class Tally:
 
 
 def cases(size: Size) -> tuple[Case, ...]:
-    """What is tried: at small size in a minute or two, at full size in an hour; of each kind as much at any moment."""
+    """What is tried: at small size in some two minutes; at full size many more; of each kind as much at any moment."""
     walks, found, weak, markets, default = {"small": (6, 3, 1, 1, 0), "full": (200, 40, 40, 3, 2)}[size]
     kinds = [[Case("broken", f"market {seed}", seed, 0.3) for seed in range(markets)]]
     for strength, count in ((0.3, found), (0.2, weak), (0.1, weak)):

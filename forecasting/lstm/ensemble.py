@@ -71,6 +71,7 @@ def train_networks(
 
 
 def start_of(starts: Starts, member: int) -> np.ndarray:
+    """What ``member`` (from 0) begins with."""
     return starts[member % len(starts)]
 
 
