@@ -20,5 +20,10 @@ SUMMARIES = {
     "models": "The trained models, what the gate said of each, and who serves.",
     "sql": "Ask the published tables anything, read-only.",
     "sources": "Where prices and macro series can come from: what is configured, budget left, how the last request went.",
+    "serve": "Show and schedule: the Prefect server with its UI, and the process that runs the flows.",
+    "doctor": "Look over the installation: what is wrong, and what to type next.",
+    "backup": "Copy everything to a folder, with digests.",
+    "restore": "Bring a backup back, after checking every digest.",
+    "recover": "After damage: bring back what can be, say which sessions are to be done again, and do them.",
     "verify": "Recompute every digest and compare with the manifest.",
 }

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.measuring import Report, count_text, interleaved, options, speedup
-from forecasting.cleaning import clean_bars
+from forecasting.quality.cleaning import clean_bars
 from forecasting.schemas import Bars
 from storage.bars import BAR_KEY, append_bars, read_bars
 from storage.database import Database

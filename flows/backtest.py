@@ -12,7 +12,7 @@ from tasks.opening import home_at
 from tasks.own_features import use_own_features
 
 if TYPE_CHECKING:
-    from forecasting.backtest import How
+    from forecasting.judging.backtest import How
     from tasks.settings import Settings
 
 WEEK = 5
@@ -43,7 +43,7 @@ def backtest(request: Backtest) -> dict[str, Any]:
 
 def how_of(request: Backtest, settings: Settings) -> How:
     """How the judgement is done, from what was asked for and what the settings say."""
-    from forecasting.backtest import How
+    from forecasting.judging.backtest import How
     from tasks.sectors import read_sectors
 
     sectors = request.sectors or settings.universe.sectors

@@ -68,6 +68,13 @@ class Retrain(Parameters):
 
     origin: date | None = Field(None, description="the last session that may be learnt from; empty: the last one stored")
     force: bool = Field(True, description="train even if the model is young")
+    again: bool = Field(False, description="train even if that would make the model that this session has already")
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Retrain:
+        if self.again and not self.force:
+            raise ValueError("again trains in any case, force = false only where a model is due: leave one of the two out")
+        return self
 
 
 class Tune(Parameters):
@@ -129,6 +136,12 @@ class Controls(Parameters):
 
     size: Literal["small", "full"] = Field("small", description="small: a minute or two; full: 200 random walks and more")
     processes: int | None = Field(None, ge=1, le=64, description="cases side by side; empty: one a core")
+
+
+class Nightly(Parameters):
+    """Everything read again and compared with the manifest, then a backup."""
+
+    keep: int | None = Field(None, ge=1, le=1000, description="nightly backups to keep; empty: by the settings")
 
 
 class Backtest(Parameters):

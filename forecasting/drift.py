@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from forecasting.comparison import diebold_mariano, lags_for, long_run_variance
+from forecasting.judging.comparison import diebold_mariano, lags_for, long_run_variance
 
 Verdict = Literal["steady", "drifted", "cannot_tell"]
 Action = Literal["none", "retrain", "fall_back"]

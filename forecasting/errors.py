@@ -3,6 +3,7 @@
     NextcloseError                 exit code
     ├── InputError                 2   something that was typed or handed in is wrong
     │   ├── SettingError           2   a setting is unknown, missing or out of range
+    │   │   └── SettingsClash          settings that do not go together
     │   ├── SymbolError            2   a ticker that no exchange would write
     │   ├── PricesFileError        2   a price file that cannot be read as prices
     │   └── FeatureFileError       2   a file of one's own features that cannot be taken as it is
@@ -35,6 +36,8 @@ An error is given the facts and writes its own sentence: one line, what was foun
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class NextcloseError(Exception):
     """An error for people: ``str(error)`` is one line; ``exit_code`` is what the command returns."""
@@ -55,6 +58,18 @@ class SettingError(InputError):
     def __init__(self, setting: str, found: object, expected: str) -> None:
         super().__init__(f"setting {setting} is {found!r}; expected {expected}")
         self.setting = setting
+
+
+class SettingsClash(SettingError):
+    """Settings that are right one by one but do not go together; ``found`` are those that the reason speaks of."""
+
+    def __init__(self, section: str, found: Mapping[str, object], reason: str) -> None:
+        InputError.__init__(self, f"{section}: {reason}" + (f"; found {_in_words(found)}" if found else ""))
+        self.setting = section
+
+
+def _in_words(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} = {value!r:.60}" for name, value in values.items())
 
 
 class SymbolError(InputError):

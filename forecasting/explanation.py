@@ -61,11 +61,16 @@ def contributions(
     """
     if forecaster != "lstm" and (forecaster not in LINEAR or forecaster not in fitted.forecasters):
         return None
+    from forecasting.models import linear_share
+
     k = fitted.spec.horizons.index(horizon)
     x, unit = fitted.scaled(inputs), float(inputs.targets.unit[row, k])
     end = np.array(served) / unit
     if forecaster == "lstm":
         each, zero, answer = _of_network(fitted, inputs, x, row, k, unit)
+        if share := linear_share(fitted.spec):
+            linear = _of_linear(fitted, x[row].astype(np.float64), k, "linear_quantile")
+            each, zero, answer = ((1 - share) * a + share * b for a, b in zip((each, zero, answer), linear, strict=True))
     else:
         each, zero, answer = _of_linear(fitted, x[row].astype(np.float64), k, forecaster)
     rest = answer - zero - each.sum(axis=1)

@@ -14,6 +14,7 @@ import pandas as pd
 from forecasting import calibration
 from forecasting.drift import fit_population
 from forecasting.errors import NotEnoughHistory, UntrustedModel
+from forecasting.features.user import check_user_features, require_user_features, user_digests
 from forecasting.inputs import Inputs, learnable_rows, make_inputs, ready_rows
 from forecasting.intact import check_intact
 from forecasting.lstm.engine import configure_tensorflow
@@ -21,11 +22,19 @@ from forecasting.lstm.ensemble import Ensemble, train_networks
 from forecasting.lstm.network import LstmSpec, Network
 from forecasting.metrics import LEVELS
 from forecasting.panel import Panel
-from forecasting.rivals import FIRST_RIVALS, REFERENCE, RIVALS, Known, fit_rivals, quantile_table, rival_quantiles
+from forecasting.rivals import (
+    FIRST_RIVALS,
+    REFERENCE,
+    RIVALS,
+    Known,
+    fit_rivals,
+    linear_quantile,
+    quantile_table,
+    rival_quantiles,
+)
 from forecasting.scaling import Scaler
 from forecasting.splits import Spans, label_masks
 from forecasting.targets import excess_returns
-from forecasting.user_features import check_user_features, require_user_features, user_digests
 
 FORMAT = 1
 LINEAR = "linear_quantile"
@@ -75,13 +84,16 @@ class Fitted:
         return answer
 
     def _standardised(self, inputs: Inputs, x: np.ndarray, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
-        """The mean of the members' quantiles in units of the scale, ascending, float64 [N, H, Q]."""
+        """The mean of the members' quantiles, and the linear model's with its share, in units of the scale, ascending,
+        float64 [N, H, Q]."""
         if not self.spec.members:  # an audit fits everything but the network, which has then learnt nothing
             return self._unlearnt(len(rows))
         mean = self._ensemble.answers(inputs.panel, x, rows, progress)
         if self.spec.output == "point":
             point = _point_as_return(self.spec, self.arrays, inputs, rows, mean, self.market_symbols)
             mean = point[..., None] + self.arrays["lstm/residuals"]
+        if share := linear_share(self.spec):
+            mean = (1 - share) * mean + share * linear_quantile.standardised(self.arrays[f"{LINEAR}/weights"], x, rows)
         return np.sort(mean, axis=-1)  # quantiles never cross
 
     def _calibrated(self, inputs: Inputs, x: np.ndarray, rows: np.ndarray, standard: np.ndarray) -> np.ndarray:
@@ -143,7 +155,8 @@ def fit_model(
     arrays = {"scaler/center": scaler.center, "scaler/width": scaler.width}
     arrays |= fit_population(inputs.values, seen.at, train.any(axis=1))
     x = scaler(inputs.values, groups)
-    arrays |= fit_rivals(inputs, x, train, valid, (*rivals, *({*_started_from(spec)} - {*rivals})))
+    needed = {*_started_from(spec), *([LINEAR] if linear_share(spec) else [])}
+    arrays |= fit_rivals(inputs, x, train, valid, (*rivals, *sorted(needed - {*rivals})))
     y = _answers(spec, inputs, scaler, groups)
     excess = excess_returns(seen, inputs.targets, train) if spec.excess_weight else None
     weights, histories = train_networks(spec, seen, x, y, train, valid, _starts(spec, arrays), progress, looked, excess)
@@ -163,7 +176,8 @@ def rebuild(arrays: dict[str, np.ndarray], card: dict) -> Fitted:
         raise UntrustedModel(f"model format {card.get('format')!r} is not {FORMAT}; type `nextclose retrain`")
     require_user_features(card)
     check_intact(arrays, card)
-    return Fitted(LstmSpec.model_validate(card["spec"]), dict(arrays), card)
+    # A card from before there was a share has none.
+    return Fitted(LstmSpec.model_validate({"linear_share": 0.0, **card["spec"]}), dict(arrays), card)
 
 
 def machine_class() -> str:
@@ -194,6 +208,11 @@ def _started_from(spec: LstmSpec) -> tuple[str, ...]:
     """The rivals that the networks begin with, in turn. Points begin anywhere, and tables are easiest."""
     names = {"reference": (REFERENCE,), "linear": (LINEAR,), "both": (REFERENCE, LINEAR)}[spec.start]
     return names if spec.output == "quantiles" else (REFERENCE,)
+
+
+def linear_share(spec: LstmSpec) -> float:
+    """The weight of the linear quantile model in the answer; none in a point's."""
+    return spec.linear_share if spec.output == "quantiles" and spec.members else 0.0
 
 
 def _starts(spec: LstmSpec, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:

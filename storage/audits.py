@@ -17,7 +17,7 @@ COMPARED = "compared"  # the code of the row that says how many values were comp
 
 
 class Finding(Protocol):
-    """One leak, as forecasting/audit.py makes them."""
+    """One leak, as forecasting/audit/features.py makes them."""
 
     code: str
     what: str

@@ -14,7 +14,7 @@ COLUMNS = ("control", "case_name", "strength", "expected", "answer", "right_answ
 
 
 class Answer(Protocol):
-    """What was said of one case, as forecasting/controls.py makes them."""
+    """What was said of one case, as forecasting/audit/controls.py makes them."""
 
     control: str
     case: str

@@ -23,6 +23,7 @@ from forecasting.errors import AlreadyRunning, DatabaseLocked, NextcloseError, S
 from storage.append import Appended, append_frame
 from storage.connection import MEMORY_MB, open_database, translate
 from storage.home import Home
+from storage.journal import Commit, note
 from storage.migrate import Migration, known_migrations, prepare
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Database:
         AlreadyRunning when the lease was lost to another holder, StorageError when the commit did not last; an exception
         raised inside is raised again after the rollback.
         """
-        with self.transaction() as con:
+        with self.transaction(run_id, step) as con:
             self._check_token(con, lease)
             tx = Tx(con, run_id, step)
             yield tx
@@ -172,8 +173,8 @@ class Database:
             yield
 
     @contextmanager
-    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Begin, commit, read back; roll back on any exception. Only this package's write helpers call it."""
+    def transaction(self, run_id: str | None = None, step: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Begin, commit, read back, tell the journal; roll back on any exception. Only this package's write helpers call it."""
         lock = _WRITING.setdefault(self.home.database, threading.Lock())
         if _WRITER.get(self.home.database) == threading.get_ident():
             raise StorageError("a write is already open in this thread; writes do not nest")
@@ -194,6 +195,7 @@ class Database:
                     found = con.execute("SELECT writes FROM store.lease WHERE name = 'writer'").fetchone()
                     if found != (writes,):
                         raise StorageError(f"{self.home.database}: a commit reported success but is not there; run again")
+                    note(self.home, Commit(writes, run_id or "", step or ""))
             finally:
                 del _WRITER[self.home.database]
 

@@ -208,8 +208,8 @@ def run_of(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, Any] | None
 
 def ranks_of(con: duckdb.DuckDBPyConnection, symbol: str, origin: date) -> list[dict[str, Any]]:
     """The chances of each fifth of the universe that were issued for the symbol, and the fifth that came true."""
-    if not ask(con, "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'store' AND table_name = 'rank_forecasts'").rows:
-        return []  # a database of before ranks were kept
+    if not _keeps_ranks(con):
+        return []
     return _dicts(
         ask(
             con,
@@ -219,6 +219,26 @@ def ranks_of(con: duckdb.DuckDBPyConnection, symbol: str, origin: date) -> list[
             [symbol, str(origin)[:10]],
         )
     )
+
+
+def ranks_issued(con: duckdb.DuckDBPyConnection, symbol: str, origin: date, horizon: int) -> list[dict[str, Any]]:
+    """The rows of the ledger of ranks for the symbol, origin and horizon, that of whoever served first."""
+    if not _keeps_ranks(con):
+        return []
+    return _dicts(
+        ask(
+            con,
+            """SELECT * FROM store.rank_forecasts WHERE symbol = ? AND origin = ?::DATE AND horizon = ?
+            ORDER BY serving DESC, forecaster""",
+            [symbol, str(origin)[:10], horizon],
+        )
+    )
+
+
+def _keeps_ranks(con: duckdb.DuckDBPyConnection) -> bool:
+    """False in a database of before ranks were kept."""
+    found = ask(con, "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'store' AND table_name = 'rank_forecasts'")
+    return bool(found.rows)
 
 
 def everything_about(con: duckdb.DuckDBPyConnection, symbol: str, origin: date, horizon: int | None = None) -> dict[str, Any]:

@@ -33,6 +33,11 @@ class Home:
         return self.path / "manifest.json"
 
     @property
+    def journal(self) -> Path:
+        """The numbers of the commits since the last publish; see storage/journal.py."""
+        return self.path / ".commits"
+
+    @property
     def models(self) -> Path:
         return self.path / "models"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from forecasting.verdicts import Finding, verdict_of
+from forecasting.quality.verdicts import Finding, verdict_of
 from storage.reading import ask
 
 _ACCOUNTS = """

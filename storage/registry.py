@@ -35,7 +35,7 @@ _FILES = ("card.json", "weights.npz")
 
 
 class Check(Protocol):
-    """One check of the gate, as forecasting/gate.py makes them."""
+    """One check of the gate, as forecasting/judging/gate.py makes them."""
 
     code: str
     name: str
@@ -253,6 +253,26 @@ def trained_origins(con: duckdb.DuckDBPyConnection, besides: str | None = None) 
     """The origins at which models were trained, oldest first; without those of the run ``besides``."""
     found = con.execute("SELECT DISTINCT origin FROM store.models WHERE run_id IS DISTINCT FROM ? ORDER BY origin", [besides])
     return [row[0] for row in found.fetchall()]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A registered model: its id and its card as JSON; whether the gate ever decided on it."""
+
+    model_id: str
+    card_json: str
+    judged: bool
+
+
+def newest_model_at(con: duckdb.DuckDBPyConnection, origin: date, besides: str | None = None) -> Trained | None:
+    """The model of ``origin`` that was registered last; None where there is none. Without those of the run ``besides``."""
+    row = con.execute(
+        """SELECT model_id, card_json, EXISTS (FROM store.decisions AS d WHERE d.model_id = m.model_id)
+        FROM store.models AS m WHERE origin = ?::DATE AND run_id IS DISTINCT FROM ?
+        ORDER BY created_at DESC, model_id LIMIT 1""",
+        [str(origin)[:10], besides],
+    ).fetchone()
+    return None if row is None else Trained(*row)
 
 
 def model_trained_by(con: duckdb.DuckDBPyConnection, run_id: str, origin: date) -> str | None:

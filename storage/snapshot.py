@@ -22,6 +22,7 @@ from forecasting.errors import DatabaseCorrupt, DatabaseLocked, StorageError
 from storage.connection import config, open_database, refuse_unless_database, translate
 from storage.database import Database
 from storage.home import Home, fsync_folder
+from storage.journal import begin_anew
 from storage.manifest import TableDigest, combined, digest_tables, read_manifest, tables_of, write_manifest
 
 _AGAIN = "run `nextclose run` to publish it again"
@@ -58,6 +59,8 @@ def publish(db: Database, home: Home, run_id: str, now: datetime) -> Published:
                 row = [run_id, now, combined(tables), schema]
                 con.execute("UPDATE store.publication SET run_id = ?, published_at = ?, digest = ?, schema = ?", row)
             db.checkpoint()
+            with db.reading() as con:
+                begin_anew(home, con.execute("SELECT writes FROM store.lease WHERE name = 'writer'").fetchone()[0])
         _copy(db, fresh)
         _check(fresh, tables)
         file_digest = _seal_file(fresh)
@@ -117,8 +120,12 @@ def _seal_file(path: Path) -> str:
     return digest
 
 
-def open_snapshot(home: Home, memory_mb: int = 512, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+def open_snapshot(
+    home: Home, memory_mb: int = 512, threads: int | None = None, seconds: float | None = None
+) -> duckdb.DuckDBPyConnection:
     """A read-only connection to the newest snapshot: no files, no network, no extensions, settings locked.
+
+    ``seconds``: a statement that takes longer is interrupted; this holds for its cursors as well.
 
     Use it as a context manager, and open it anew to see newer runs. Every call is an instance of its own: DuckDB would
     hand out an instance it still has open for the path, and with it the content before the last rename.
@@ -128,7 +135,9 @@ def open_snapshot(home: Home, memory_mb: int = 512, threads: int | None = None) 
     refuse_unless_database(home.snapshot, _AGAIN)
     con = duckdb.connect(":memory:", config=config(memory_mb, threads))
     try:
-        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET GLOBAL TimeZone = 'UTC'")
+        if seconds is not None:
+            con.execute(f"SET GLOBAL max_execution_time = {int(1000 * seconds)}")
         con.execute(f"ATTACH '{str(home.snapshot).replace(chr(39), chr(39) * 2)}' AS snapshot (READ_ONLY)")
         con.execute("USE snapshot")
         con.execute("SET enable_external_access = false")

@@ -13,7 +13,7 @@ from tasks.policies import COMPUTE
 from tasks.run import Receipt, Run
 
 if TYPE_CHECKING:
-    from forecasting.audit import AuditReport
+    from forecasting.audit.features import AuditReport
 
 
 @step(COMPUTE)
@@ -26,7 +26,7 @@ def audit(run: Run, origin: date) -> Receipt:
 
     name = f"audit/{origin}"
     if not run.done(name):
-        from forecasting.model_audit import audit_training
+        from forecasting.audit.training import audit_training
 
         model_id = challenger_of(run, origin)
         report = audit_training(model_of(run, model_id), market_of(run).until(origin), macro_of(run), spans_of(run, origin))
@@ -43,7 +43,7 @@ def audit(run: Run, origin: date) -> Receipt:
 def leaks_of(run: Run, origin: date) -> tuple[str, ...] | None:
     """What the stored audit of the model trained at ``origin`` found, a sentence a leak; None where nothing was compared, or
     where there was no audit."""
-    from forecasting.model_audit import sentences
+    from forecasting.audit.training import sentences
 
     if ("leaks", origin) not in run.memo:
         run.memo["leaks", origin] = sentences(_stored(run, origin))
@@ -51,7 +51,7 @@ def leaks_of(run: Run, origin: date) -> tuple[str, ...] | None:
 
 
 def _stored(run: Run, origin: date) -> AuditReport:
-    from forecasting.audit import AuditReport, Finding
+    from forecasting.audit.features import AuditReport, Finding
     from storage.audits import audit_of
 
     with run.db.reading() as con:

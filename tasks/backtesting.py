@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from forecasting.errors import InputError, PricesFileError, SettingError
-from forecasting.gate import GateThresholds
+from forecasting.judging.gate import GateThresholds
 from forecasting.lstm import LstmSpec
 from tasks.engine import step
 from tasks.learning import show_progress
@@ -20,11 +20,12 @@ from tasks.listening import tell
 from tasks.measure import Measured
 from tasks.policies import COMPUTE, DATABASE, TRAINING
 from tasks.run import Receipt
+from tasks.settings import clash
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from forecasting.backtest import How, Outcome
+    from forecasting.judging.backtest import How, Outcome
     from forecasting.panel import Panel
     from forecasting.splits import Spans
     from sources.base import Source
@@ -56,9 +57,9 @@ class Bench:
 def load_prices(bench: Bench, until: date) -> Receipt:
     """Read, check and arrange the prices up to ``until``; rows set aside are counted, not kept."""
 
-    from forecasting.cleaning import clean_bars
     from forecasting.macro import as_known_at, with_publication
     from forecasting.panel import Panel
+    from forecasting.quality.cleaning import clean_bars
     from forecasting.sessions import calendar_of, sessions_between
     from sources.macro_files import MacroFilesSource
 
@@ -99,7 +100,7 @@ def _prices_in(bench: Bench) -> Source:
 @step(TRAINING)
 def judge_spec(bench: Bench, train_end: date, valid_end: date, test_end: date, embargo: int = 0) -> Receipt:
     """Train, audit, evaluate and ask the gate, once or walking forward; fills ``bench.report``."""
-    from forecasting.backtest import How, Stages, full_backtest
+    from forecasting.judging.backtest import How, Stages, full_backtest
     from forecasting.splits import Spans
 
     stages = Stages(records=list(bench.costs))
@@ -168,6 +169,8 @@ def read_spec(path: str | None, default: LstmSpec) -> LstmSpec:
         return LstmSpec.model_validate(values.get("lstm", values))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "spec"
+        if not first["loc"]:
+            raise clash(file.name, first) from error
+        place = ".".join(str(part) for part in first["loc"])
         known = "" if first["type"] != "extra_forbidden" else f"; known are {', '.join(LstmSpec.model_fields)}"
         raise SettingError(f"{file.name}: {place}", first.get("input"), first["msg"].lower() + known) from error

@@ -8,14 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecasting.checking import Checked, Delivery, check
 from forecasting.errors import PricesFileError, SettingError
-from forecasting.quality import VERDICTS, Account, Finding, Verdict, in_order
+from forecasting.quality.accounts import VERDICTS, Account, Finding, Verdict, in_order
+from forecasting.quality.checking import Checked, Delivery, check
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from forecasting.quality_thresholds import QualityThresholds
+    from forecasting.quality.thresholds import QualityThresholds
     from storage.home import Home
 
 

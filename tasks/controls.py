@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from forecasting.controls import Answer, Case, Size, cases, tally, try_case
-from forecasting.user_features import user_source
+from forecasting.audit.controls import Answer, Case, Size, cases, tally, try_case
+from forecasting.features.user import user_source
 from tasks.clock import now_utc
 from tasks.engine import step
 from tasks.faults import fault_point

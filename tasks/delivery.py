@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from forecasting.quality import Finding
+    from forecasting.quality.accounts import Finding
 
 COUNTS = ("received", "merged", "outside", "quarantined", "warned")
 QUARANTINE = ["symbol", "session", "reason", "severity", "message", "row_json"]
@@ -50,10 +50,10 @@ def delivered(run: Run, landed: Landed) -> Delivery:
     """Read a delivery from its landing files, clean it and account for it."""
     import pandas as pd
 
-    from forecasting.action_rules import clean_actions
-    from forecasting.checking import known_sessions, with_ratio
-    from forecasting.cleaning import clean_bars
-    from forecasting.quality import findings_of, severity_of
+    from forecasting.quality.accounts import findings_of, severity_of
+    from forecasting.quality.action_rules import clean_actions
+    from forecasting.quality.checking import known_sessions, with_ratio
+    from forecasting.quality.cleaning import clean_bars
     from storage.landing import load_landing
 
     raw, actions = load_landing(run.home, landed.bars), load_landing(run.home, landed.actions)

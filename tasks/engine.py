@@ -63,6 +63,7 @@ class Step(Generic[P, R]):
         return task(
             measured_step,
             name=self.name,
+            task_run_name=_task_name(self.name),
             retries=policy.retries,
             retry_delay_seconds=policy.delays(),
             retry_jitter_factor=policy.jitter,
@@ -140,6 +141,16 @@ def inside_prefect() -> bool:
     from prefect.context import FlowRunContext
 
     return FlowRunContext.get() is not None
+
+
+def _task_name(step: str) -> Callable[[dict[str, Any]], str]:
+    """What the UI calls a task run: the stage and what it works on, 'fetch_prices AAPL..TSLA (50)'."""
+
+    def named(parameters: dict[str, Any]) -> str:
+        detail = _in_words([value for name, value in parameters.items() if name != "run"])
+        return f"{step} {detail}".strip()[:200]
+
+    return named
 
 
 def _in_words(arguments: list[object]) -> str:

@@ -13,7 +13,7 @@ from tasks.policies import COMPUTE
 from tasks.run import Receipt, Run
 
 if TYPE_CHECKING:
-    from forecasting.gate import Decision
+    from forecasting.judging.gate import Decision
     from storage.database import Tx
 
 CHALLENGER = "lstm"
@@ -26,7 +26,7 @@ def gate(run: Run, origin: date) -> Receipt:
     The level of its tests is corrected for the trials behind the specification and for the challengers that were judged at
     this origin before. Where the settings want a person's yes, one that passed waits for it.
     """
-    from forecasting.gate import decide
+    from forecasting.judging.gate import decide
     from storage.approvals import challengers_before
     from storage.registry import append_decision
     from storage.trials import trials_behind

@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from forecasting.errors import InputError, UntrustedModel
-from forecasting.evaluation import CHAMPION
+from forecasting.judging.evaluation import CHAMPION
 from tasks.engine import step
 from tasks.learning import challenger_of, model_of, show_progress, spans_of
 from tasks.market import macro_of, market_of
@@ -15,8 +15,8 @@ from tasks.run import Receipt, Run
 from tasks.sectors import read_sectors
 
 if TYPE_CHECKING:
-    from forecasting.evaluation import Evaluation
-    from forecasting.judgement import Judgement
+    from forecasting.judging.evaluation import Evaluation
+    from forecasting.judging.judgement import Judgement
     from forecasting.models import Fitted
 
 __all__ = ["CHAMPION", "evaluate", "evaluation_of", "judgement_of"]
@@ -51,7 +51,7 @@ def evaluation_of(run: Run, model_id: str, origin: date) -> Evaluation:
 def judgement_of(run: Run, model_id: str, origin: date) -> Judgement:
     """Computed once a run; after a kill between judging and deciding it is computed again, to the same numbers."""
     if ("judgement", model_id) not in run.memo:
-        from forecasting.judgement import ask, judged
+        from forecasting.judging.judgement import ask, judged
         from storage.registry import current_serving
 
         with run.db.reading() as con:

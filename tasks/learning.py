@@ -52,12 +52,16 @@ def train(run: Run, origin: date) -> Receipt:
 
 
 def challenger_of(run: Run, origin: date) -> str:
-    """The model that this run trained at ``origin``, in this attempt or an earlier one."""
+    """The model that this run trained at ``origin``, in this attempt or an earlier one.
+
+    A training that made the bits of a model that was registered before (``retrain --force``) registered none of its own.
+    """
     if ("challenger", origin) not in run.memo:
-        from storage.registry import model_trained_by
+        from storage.registry import model_trained_by, newest_model_at
 
         with run.db.reading() as con:
-            run.memo["challenger", origin] = model_trained_by(con, run.run_id, origin)
+            own = model_trained_by(con, run.run_id, origin)
+            run.memo["challenger", origin] = own or newest_model_at(con, origin).model_id
     return run.memo["challenger", origin]
 
 

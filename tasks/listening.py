@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tasks.run import Run
 
 
 class Listener:
     """Told what happens, in the order in which it happens. This one keeps it to itself."""
+
+    def opened(self, run: Run) -> None:
+        """A run knows what it works on, and has the right to write."""
 
     def started(self, step: str, detail: str) -> None:
         """A step begins; ``detail`` says with what (a chunk of symbols, a span of sessions)."""

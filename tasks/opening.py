@@ -19,6 +19,7 @@ from storage.lease import hold_lease
 from storage.runs import finish_attempt, run_done, start_attempt
 from tasks.clock import now_utc
 from tasks.failing import raise_together
+from tasks.listening import tell
 from tasks.macro import macro_identity
 from tasks.metering import put_meters
 from tasks.own_features import use_own_features
@@ -82,6 +83,7 @@ def open_run(asked: Asked, home: Home, settings: Settings, now: datetime) -> Ite
             finals=finals, origin=origin, symbols=symbols, ranked=ranked, replay=asked.replay,
             force_retrain=asked.force_retrain, already=already, last=last, chunk_size=_chunk_size(settings, len(symbols), rows),
         )  # fmt: skip
+        tell().opened(run)
         put_meters(run)
         if already is None:
             held.enter_context(_logged(run))

@@ -30,9 +30,9 @@ def use_own_features(settings: Settings, home: Home) -> str:
     else:
         from sys import modules
 
-        if "forecasting.user_features" not in modules:  # nothing to forget, and nothing to load for it
+        if "forecasting.features.user" not in modules:  # nothing to forget, and nothing to load for it
             return ""
-    from forecasting.user_features import load_user_features
+    from forecasting.features.user import load_user_features
 
     load_user_features(text, Path(name).name if name else "")
     return hashlib.sha256(text.encode()).hexdigest() if text is not None else ""

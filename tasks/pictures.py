@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from forecasting.judgement import Judgement
-    from forecasting.traces import Trace
+    from forecasting.judging.judgement import Judgement
+    from forecasting.judging.traces import Trace
 
 OURS = "lstm"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+from tasks.deciding import sessions_due
 from tasks.run import Run
 
 GROUP = 20  # sessions forecast in one step: few enough to see progress, many enough for tens of steps a run
@@ -23,35 +24,27 @@ def plan_days(run: Run, sessions: list[date] | None = None) -> list[Days]:
 
     A model is due before a session when there is none yet, when the newest is more than ``retraining.after_sessions`` old, when
     the watch (tasks/watching.py) found drift since it was trained, or, once, when the run was told to retrain (then at the
-    origin). The plan follows from what was stored before this run, so a run that was killed plans the same again.
+    origin, and not where that would make the model that is there: tasks/novelty.py). The plan follows from what was stored
+    before this run, so a run that was killed plans the same again.
     """
     if "plan" not in run.memo:
         due = missed_sessions(run) if sessions is None else sessions
-        run.memo["plan"] = _grouped(due, _trained_before(run), run, _called_before(run))
+        trained = _trained_before(run)
+        run.memo["plan"] = _grouped(due, trained, run, _called_before(run), _something_new(run, trained))
     return run.memo["plan"]
 
 
 def missed_sessions(run: Run) -> list[date]:
     """The sessions up to the run's origin that have no forecast yet, oldest first; the origin is always among them."""
-    from forecasting.sessions import add_sessions, sessions_between
     from storage.ledger import forecast_origins
 
-    calendar = calendar_of_run(run)
     with run.db.reading() as con:
-        done = [day for day in forecast_origins(con, besides=run.run_id) if day <= run.origin]
-    first = run.origin
-    if run.replay:
-        first = add_sessions(calendar, run.origin, -run.replay)
-    elif done:
-        first = min(add_sessions(calendar, max(done), 1), run.origin)
-        most = run.settings.catching.most_sessions
-        earliest = add_sessions(calendar, run.origin, -most)
-        if first < earliest:
-            run.note(f"more than {most} sessions were missed; those before {earliest} stay without forecast")
-            first = earliest
-    between = sessions_between(calendar, first, run.origin).astype("datetime64[D]").astype(object)
-    known = set(done) - {run.origin}
-    return [day for day in between if day < run.origin and day not in known] + [run.origin]
+        done = forecast_origins(con, besides=run.run_id)
+    most = run.settings.catching.most_sessions
+    due = sessions_due(calendar_of_run(run), run.origin, done, most, run.replay)
+    if due.before is not None:
+        run.note(f"more than {most} sessions were missed; those before {due.before} stay without forecast")
+    return list(due.sessions)
 
 
 def sessions_without_forecast(run: Run, start: date) -> list[date]:
@@ -65,12 +58,31 @@ def sessions_without_forecast(run: Run, start: date) -> list[date]:
     return [day for day in between if day not in done]
 
 
-def retrain_due(run: Run) -> bool:
-    """Whether a challenger is to be trained at the run's origin."""
-    return _grouped([run.origin], _trained_before(run), run, _called_before(run))[0].retrain
+def retrain_due(run: Run, again: bool = False) -> bool:
+    """Whether a challenger is to be trained at the run's origin; where not, the run notes why. ``again``: even the same."""
+    from tasks.novelty import not_due, nothing_new
+
+    trained = _trained_before(run)
+    anew = again or _something_new(run, trained)
+    due = _grouped([run.origin], trained, run, _called_before(run), anew)[0].retrain
+    if not due:
+        newest = max(origin for origin in trained if origin <= run.origin)
+        run.note(nothing_new(run, newest) if run.force_retrain else not_due(run, newest))
+    return due
 
 
-def _grouped(sessions: list[date], trained: list[date], run: Run, called: list[date] | None = None) -> list[Days]:
+def _something_new(run: Run, trained: list[date]) -> bool:
+    """Whether a run that was told to retrain would make another model than the one that its origin has."""
+    from tasks.novelty import what_is_new
+
+    if not run.force_retrain or run.origin not in trained:
+        return False
+    return run.done(f"train/{run.origin}") or what_is_new(run, run.origin) is not None
+
+
+def _grouped(
+    sessions: list[date], trained: list[date], run: Run, called: list[date] | None = None, anew: bool = False
+) -> list[Days]:
     from forecasting.sessions import sessions_between
 
     calendar, after, trained = calendar_of_run(run), run.settings.retraining.after_sessions, list(trained)
@@ -79,7 +91,7 @@ def _grouped(sessions: list[date], trained: list[date], run: Run, called: list[d
     for day in sessions:
         newest = max((origin for origin in trained if origin <= day), default=None)
         age = None if newest is None else len(sessions_between(calendar, newest, day)) - 1
-        due = age is None or age > after or (run.force_retrain and day == run.origin and newest != day)
+        due = age is None or age > after or (run.force_retrain and day == run.origin and (newest != day or anew))
         due = due or any(newest < call <= day for call in called or ())
         if due:
             trained.append(day)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from forecasting.traces import Trace
+    from forecasting.judging.traces import Trace
 
 DOTS_AN_INCH = 90
 _INK, _ACTUAL, _NAIVE = "#1f5fa8", "#222222", "#c46210"

@@ -25,9 +25,9 @@ def compared(run: Run, arrived: Arrived, delivery: Delivery) -> tuple[Delivery, 
     """
     import pandas as pd
 
-    from forecasting.checking import told_apart, with_closures
-    from forecasting.cleaning import clean_bars
-    from forecasting.quality import disagreement_findings, in_order
+    from forecasting.quality.accounts import disagreement_findings, in_order
+    from forecasting.quality.checking import told_apart, with_closures
+    from forecasting.quality.cleaning import clean_bars
     from storage.landing import load_landing
 
     tables = []
@@ -95,7 +95,7 @@ def _set_actions_aside(delivery: Delivery, table: pd.DataFrame) -> Delivery:
 
 def _with_stored(run: Run, delivery: Delivery) -> list[pd.DataFrame]:
     """How what this source says of stored sessions differs from what is stored."""
-    from forecasting.checking import told_apart
+    from forecasting.quality.checking import told_apart
     from storage.bars import read_bars, sessions_from
 
     spoken = delivery.unwanted

@@ -13,8 +13,10 @@ from tasks.policies import COMPUTE
 from tasks.run import Receipt, Run
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
+    from forecasting.joint import Chances
     from storage.registry import Serving
 
 
@@ -39,7 +41,7 @@ def rank(run: Run, sessions: tuple[date, ...]) -> Receipt:
     for session in sessions:
         with run.db.reading() as con:
             issued = read_forecasts(con, session)
-        chosen = issued[issued["serving"].astype(bool) & (issued["horizon"] == horizon) & (issued["run_id"] == run.run_id)]
+        chosen = company_at(issued, horizon, run.run_id)
         parts += [_ranked(run, serving, session, company) for _, company in chosen.groupby("target_session")]
     frame = pd.concat(parts, ignore_index=True) if (parts := [part for part in parts if len(part)]) else None
     with run.db.writing(run.lease, run.run_id, name) as tx:
@@ -62,14 +64,8 @@ def _ranked(run: Run, serving: Serving, session: date, company: pd.DataFrame) ->
     if symbols not in known:
         known.clear()
         known[symbols] = joint.session_returns(market_of(run), symbols)
-    market, day = market_of(run).sessions, np.datetime64(session, "D")
-    returns = known[symbols][: int(np.searchsorted(market, day, side="right"))]
-    q10, q50, q90, close = (company[c].to_numpy(dtype=np.float64) for c in ("q10", "q50", "q90", "close"))
-    horizon, seed = int(company["horizon"].iloc[0]), joint.seed_of(day)
-    chances = {
-        serving.forecaster: joint.modelled(returns, horizon, np.log(q50 / close), np.log(q90 / q10), seed),
-        joint.RIVAL: joint.bootstrap(returns, horizon, seed),
-    }
+    returns = known[symbols][: int(market_of(run).sessions.searchsorted(np.datetime64(session, "D"), side="right"))]
+    chances = company_chances(returns, session, company, serving.forecaster)
     same = ["symbol", "origin", "horizon", "target_session", "model_id", "mode", "data_digest"]
     return pd.concat(
         [
@@ -81,3 +77,23 @@ def _ranked(run: Run, serving: Serving, session: date, company: pd.DataFrame) ->
         ],
         ignore_index=True,
     )  # fmt: skip
+
+
+def company_at(issued: pd.DataFrame, horizon: int, run_id: str) -> pd.DataFrame:
+    """Of the ledger's rows of one origin, those that ``run_id`` issued of whoever served at ``horizon``."""
+    return issued[issued["serving"].astype(bool) & (issued["horizon"] == horizon) & (issued["run_id"] == run_id)]
+
+
+def company_chances(returns: np.ndarray, session: date, company: pd.DataFrame, forecaster: str) -> dict[str, Chances]:
+    """The chances of the symbols of ``company`` (rows of the ledger with one origin, horizon and target session), by the
+    ``forecaster`` that served and by the rival. ``returns`` float64 [T, S]: their session returns up to ``session``."""
+    import numpy as np
+
+    from forecasting import joint
+
+    q10, q50, q90, close = (company[c].to_numpy(dtype=np.float64) for c in ("q10", "q50", "q90", "close"))
+    horizon, seed = int(company["horizon"].iloc[0]), joint.seed_of(np.datetime64(session, "D"))
+    return {
+        forecaster: joint.modelled(returns, horizon, np.log(q50 / close), np.log(q90 / q10), seed),
+        joint.RIVAL: joint.bootstrap(returns, horizon, seed),
+    }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.deciding import nothing_to_do
+from tasks.planning import calendar_of_run
 from tasks.plots import drawn
 from tasks.run import Run
 
@@ -12,8 +14,8 @@ _RULE = ("rule", "severity", "symbols", "rows", "example")
 
 
 def report_of(run: Run) -> dict[str, Any]:
-    """The run as plain values: run_id, flow, origin, status, home, forecasts, serving, decision, drift, refused, quality,
-    notes, plots, digest."""
+    """The run as plain values: run_id, flow, origin, status, home, nothing_to_do, forecasts, serving, decision, drift, refused,
+    quality, notes, plots, digest."""
     from storage.drift import findings_at
     from storage.ledger import read_forecasts
     from storage.manifest import content_digest
@@ -42,6 +44,7 @@ def report_of(run: Run) -> dict[str, Any]:
         "origin": str(run.origin),
         "status": row.get("status", "completed"),
         "already_done": run.already is not None,
+        "nothing_to_do": _why_nothing(run),
         "home": str(run.home.path),
         "source": run.source_name,
         "symbols": list(run.symbols),
@@ -55,6 +58,13 @@ def report_of(run: Run) -> dict[str, Any]:
         "plots": drawn(run),
         "digest": digest,
     }  # fmt: skip
+
+
+def _why_nothing(run: Run) -> str | None:
+    """The sentence for a run that found its session done; None for one that did something."""
+    if run.already is None:
+        return None
+    return nothing_to_do(calendar_of_run(run), run.now, run.origin, run.settings.source.final_after_minutes)
 
 
 def _forecast(record: dict[str, Any]) -> dict[str, Any]:

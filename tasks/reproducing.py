@@ -45,8 +45,8 @@ class AsItWas:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """``stored`` and ``again``: the numbers of NUMBERS; ``difference``: the largest relative one over all but p_up (there it is
-    absolute). ``same``: whether every bit is. ``reasons`` explain a difference; with the same bits there is none."""
+    """``stored`` and ``again``: the numbers by name; ``difference``: the largest relative one, of a probability the absolute
+    one. ``same``: whether every bit is. ``reasons`` explain a difference; with the same bits there is none."""
 
     stored: dict[str, float]
     again: dict[str, float]
@@ -79,11 +79,17 @@ def as_it_was(con: Any, home: Home, forecast: dict[str, Any], final_after_minute
 def reproduce(con: Any, then: AsItWas, forecast: dict[str, Any]) -> Reproduction:
     """Make ``forecast`` (a row of ``store.forecasts``) again from what it was made from, and compare."""
     again = made_again(then, forecast["symbol"], forecast["origin"], forecast["horizon"], forecast["forecaster"])
-    stored = {name: forecast[name] for name in NUMBERS}
-    same = again is not None and all(_bits(stored[name]) == _bits(again[name]) for name in NUMBERS)
-    recorded = then.digest == forecast["data_digest"]
-    reasons = () if same else _reasons(con, then, forecast, recorded, again)
+    return compared(con, then, forecast, {name: forecast[name] for name in NUMBERS}, again)
+
+
+def compared(
+    con: Any, then: AsItWas, row: dict[str, Any], stored: dict[str, float], again: dict[str, float] | None
+) -> Reproduction:
+    """The numbers ``stored`` in a ``row`` of the ledger beside those that came out ``again`` (None: it cannot be made)."""
+    same = again is not None and all(_bits(stored[name]) == _bits(again[name]) for name in stored)
+    recorded = then.digest == row["data_digest"]
     difference = float("nan") if again is None else _largest(stored, again)
+    reasons = () if same else _reasons(con, then, row, recorded, again is not None, difference)
     return Reproduction(stored, again or {}, same, difference, recorded, reasons)
 
 
@@ -111,7 +117,7 @@ def contributions_of(con: Any, home: Home, forecast: dict[str, Any], final_after
 
 
 def _reasons(
-    con: Any, then: AsItWas, forecast: dict[str, Any], recorded: bool, again: dict[str, float] | None
+    con: Any, then: AsItWas, forecast: dict[str, Any], recorded: bool, possible: bool, difference: float
 ) -> tuple[Reason, ...]:
     from forecasting.models import machine_class
     from storage.explain import run_of
@@ -119,7 +125,7 @@ def _reasons(
     found = []
     if not recorded:
         found.append(Reason("data", _other_data(con, then, forecast)))
-    if again is None:
+    if not possible:
         found.append(Reason("refused", f"from what was known then {forecast['symbol']} cannot be forecast at all"))
     run, version = run_of(con, forecast["run_id"]), code_version()
     if run is None:
@@ -131,7 +137,7 @@ def _reasons(
     trained, here = then.fitted.card.get("machine_class"), machine_class()
     if trained != here:
         found.append(Reason("machine", f"the model was trained on {trained}, this is {here}"))
-    if recorded and not found and again is not None and _largest(forecast, again) <= TOLERANCE:
+    if recorded and not found and possible and difference <= TOLERANCE:
         small = f"no number is off by more than {TOLERANCE:g}: a processor with other instructions rounds so"
         found.append(Reason("processor", small))
     if recorded and not found:
@@ -145,7 +151,7 @@ def _other_data(con: Any, then: AsItWas, forecast: dict[str, Any]) -> str:
     """The sentence on data that are not those that the forecast was made from."""
     from storage.explain import changed_since
 
-    as_of = forecast["as_of"] or forecast["issued_at"]
+    as_of = forecast.get("as_of") or forecast["issued_at"]
     rows, count = changed_since(con, list(then.inputs.panel.symbols), forecast["origin"], as_of)
     text = (
         f"what is stored as known at {as_of:%Y-%m-%d %H:%M} UTC has the digest {then.digest[:16]}, the forecast was made from "
@@ -163,7 +169,6 @@ def _bits(value: float | None) -> bytes:
 
 
 def _largest(stored: dict[str, float], again: dict[str, float]) -> float:
-    off = [
-        abs(again[n] - stored[n]) / (1.0 if n == "p_up" else abs(stored[n]) or 1.0) for n in NUMBERS if stored[n] is not None
-    ]
+    """The largest relative difference; of probabilities, whose names begin with p, the absolute one."""
+    off = [abs(again[n] - s) / (1.0 if n.startswith("p") else abs(s) or 1.0) for n, s in stored.items() if s is not None]
     return max(off)

@@ -37,16 +37,18 @@ from pydantic import (
 )
 
 from forecasting.drift import DriftThresholds
-from forecasting.errors import SettingError, SymbolError
-from forecasting.gate import GateThresholds
+from forecasting.errors import SettingError, SettingsClash, SymbolError
+from forecasting.judging.gate import GateThresholds
 from forecasting.lstm import LstmSpec
-from forecasting.quality_thresholds import QualityThresholds
+from forecasting.quality.thresholds import QualityThresholds
 from forecasting.rivals import RIVALS
 from forecasting.search_space import Sampler
 from forecasting.symbols import normalise_symbols
 from sources.macro import macro_source_names
 from sources.registry import ALIASES, proper_name, source_names
+from tasks.settings_serving import SECRETS, Notify, Serve
 from tasks.settings_values import listed, nearest, read_values
+from tasks.web_settings import WebSettings
 
 MOST_SYMBOLS = 5000
 DEFAULT_SYMBOLS = ("AAPL", "AMZN", "GOOG", "META", "MSFT", "NVDA", "TSLA")
@@ -151,7 +153,7 @@ class Macro(_Section):
     def _says_what_is_wanted(self) -> Macro:
         asked = [name for name in self.source if name != "files"]
         if asked and not self.series:
-            raise ValueError(f'series for {asked[0]}, for example series = ["{"VIX" if asked[0] == "cboe" else "DGS10"}"]')
+            raise ValueError(f'name series for {asked[0]}, for example series = ["{"VIX" if asked[0] == "cboe" else "DGS10"}"]')
         return self
 
 
@@ -228,11 +230,15 @@ class Settings(_Section):
     tuning: Tuning = Tuning()
     catching: Catching = Catching()
     storage: StorageSettings = StorageSettings()
+    serve: Serve = Serve()
+    notify: Notify = Notify()
+    web: WebSettings = WebSettings()
 
     @property
     def digest(self) -> str:
         """SHA-256 over what decides the content of a run (not over how much memory it may use, or whether it draws)."""
-        content = self.model_dump(mode="json", exclude={"storage": True, "evaluation": {"plots"}})
+        outside = {"storage": True, "serve": True, "notify": True, "web": True, "evaluation": {"plots"}}
+        content = self.model_dump(mode="json", exclude=outside)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -265,9 +271,20 @@ def _translated(error: ValidationError) -> SettingError:
         known = _fields_at(place[:-1])
         where = f"one of the settings of [{'.'.join(place[:-1])}]" if len(place) > 1 else "one of the sections"
         return SettingError(name, "unknown", where + nearest(place[-1], known))
+    if isinstance(first.get("input"), dict) and first["type"] == "value_error":
+        return clash(f"settings of [{name}]", first)
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if message else message
-    return SettingError(name or "settings", _short(first.get("input")), message.removeprefix("input should be "))
+    if first["type"] == "literal_error":
+        message += nearest(str(first.get("input")).lower(), re.findall(r"'([^']*)'", message), only=True)
+    found = "not shown here" if place[-1:] and place[-1] in SECRETS else _short(first.get("input"))
+    return SettingError(name or "settings", found, message.removeprefix("input should be "))
+
+
+def clash(section: str, error: Mapping[str, Any]) -> SettingsClash:
+    """What a validator of a whole section (an entry of ``ValidationError.errors()``) says, and the values that it speaks of."""
+    message = error["msg"].removeprefix("Value error, ")
+    return SettingsClash(section, {n: v for n, v in error["input"].items() if re.search(rf"\b{n}\b", message)}, message)
 
 
 def _fields_at(place: list[str]) -> list[str]:

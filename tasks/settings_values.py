@@ -13,10 +13,10 @@ from forecasting.errors import SettingError
 
 PREFIX = "NEXTCLOSE_"
 #: Names that start like a setting and are none; each is read in the one place that needs it.
-NOT_SETTINGS = frozenset({"HOME", "DEBUG", "FAULT", "PYTHON", "THREADS", "SHARED_DATA"})
+NOT_SETTINGS = frozenset({"HOME", "DEBUG", "FAULT", "PYTHON", "THREADS", "SHARED_DATA", "PASSWORD", "RUNNER"})
 SECTIONS = (
     "universe", "source", "sources", "macro", "lstm", "evaluation", "quality", "gate", "retraining", "promotion",
-    "tuning", "catching", "storage",
+    "tuning", "catching", "storage", "serve", "notify", "web",
 )  # fmt: skip
 
 
@@ -41,10 +41,10 @@ def listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """'; did you mean ...' where a known name is near, else all of them in brackets."""
+def nearest(name: str, known: list[str], only: bool = False) -> str:
+    """'; did you mean ...' where a known name is near, else all of them in brackets (``only``: else nothing)."""
     close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else (f" ({', '.join(known)})" if known else "")
+    return f"; did you mean {close[0]!r}?" if close else (f" ({', '.join(known)})" if known and not only else "")
 
 
 def _put(values: dict[str, Any], name: str, text: str) -> None:

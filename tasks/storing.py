@@ -14,7 +14,7 @@ from tasks.run import Receipt, Refusal, Run, refusal_of, refusal_rows, short_dig
 if TYPE_CHECKING:
     import pandas as pd
 
-    from forecasting.quality import Finding
+    from forecasting.quality.accounts import Finding
     from storage.append import Appended
     from storage.database import Tx
     from tasks.delivery import Delivery
@@ -115,7 +115,7 @@ def _accounts(delivery: Delivery, stored: Appended) -> pd.DataFrame:
 
 def _restated(run: Run, stored: Appended) -> tuple[Finding, ...]:
     """Symbols most of whose stored history came back with other values: a split, or another way of adjusting."""
-    from forecasting.quality import Finding
+    from forecasting.quality.accounts import Finding
 
     found = []
     for symbol, (_, unchanged, revised) in sorted(stored.by.items()):

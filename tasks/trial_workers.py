@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import NextcloseError
+from forecasting.features.user import user_source
 from forecasting.lstm import LstmSpec
 from forecasting.tuning import Curve, GivenUp, try_spec
-from forecasting.user_features import user_source
 from tasks.clock import now_utc
 from tasks.workers import become_worker
 

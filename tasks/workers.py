@@ -6,7 +6,7 @@ import os
 import threading
 import time
 
-from forecasting.user_features import load_user_features
+from forecasting.features.user import load_user_features
 
 
 def become_worker(parent: int, own_features: tuple[str | None, ...]) -> None:

@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from app.common import COMMON, Common
 
 if TYPE_CHECKING:
-    from forecasting.quality_thresholds import QualityThresholds
-    from forecasting.verdicts import Finding
+    from forecasting.quality.thresholds import QualityThresholds
+    from forecasting.quality.verdicts import Finding
 
 REJECTED = 4  # the code of an error about data
 _SHOWN = 200  # findings that a table for people holds; programs get all
@@ -130,7 +130,7 @@ def _show(entry: dict[str, Any]) -> None:
 def _show_by_rule(findings: Sequence[Finding]) -> None:
     """Many symbols: one row a rule, the gravest and the most frequent first, with one symbol for example."""
     from app.printing import say, table
-    from forecasting.verdicts import SEVERITIES
+    from forecasting.quality.verdicts import SEVERITIES
 
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:

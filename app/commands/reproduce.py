@@ -24,12 +24,14 @@ def reproduce(
 ) -> int:
     """Make a forecast of the ledger again: the same bits, or the reason why not.
 
-    It is made from the data that were known when it was issued and from the model folder that it names. The code is 0 where
-    every bit is the same, 12 where one is not, 8 where the model folder is missing or was changed.
+    It is made from the data that were known when it was issued and from the model folder that it names; the chances of the
+    fifths, where they were issued at that horizon, from the forecasts of all symbols that were ranked together. The code is 0
+    where every bit is the same, 12 where one is not, 8 where the model folder is missing or was changed.
 
     For example:
       nextclose reproduce AAPL 2013-02-01 5
       nextclose reproduce AAPL 2013-02-01 5 ewma --json
+      nextclose reproduce AAPL 2013-02-01 20 joint_bootstrap
       nextclose reproduce b18f38819d4e
     """
     import os
@@ -39,6 +41,7 @@ def reproduce(
     from tasks.own_features import use_own_features
     from tasks.reproducing import OTHER_BITS, SAME_BITS, as_it_was
     from tasks.reproducing import reproduce as again
+    from tasks.reproducing_ranks import reproduce_ranks
     from tasks.settings import read_settings
 
     home = common.opened()
@@ -46,39 +49,49 @@ def reproduce(
     use_own_features(settings, home)
     minutes = settings.source.final_after_minutes
     with open_snapshot(home) as con:
-        rows = _chosen(con, forecast, origin, horizon, forecaster)
+        rows, ranks_alone = _chosen(con, forecast, origin, horizon, forecaster)
         then = as_it_was(con, home, rows[0], minutes)
-        found = [(row, again(con, then, row)) for row in rows]
+        found = [] if ranks_alone else [(row, again(con, then, row)) for row in rows]
+        ranks = [one for row in rows for one in reproduce_ranks(con, then, row, forecaster if origin else row["forecaster"])]
     if common.json:
-        print_json({"forecasts": [_plain(row, result) for row, result in found]})
+        told = {"forecasts": found, "ranks": ranks}
+        print_json({name: [_plain(row, result) for row, result in results] for name, results in told.items()})
     else:
-        for row, result in found:
+        for row, result in (*found, *ranks):
             _show(row, result)
-    return SAME_BITS if all(result.same for _, result in found) else OTHER_BITS
+    return SAME_BITS if all(result.same for _, result in (*found, *ranks)) else OTHER_BITS
 
 
-def _chosen(con: Any, forecast: str, origin: date | None, horizon: int | None, forecaster: str | None) -> list[dict[str, Any]]:
-    """The rows of the ledger that were asked for: of one symbol, origin and forecaster."""
+def _chosen(
+    con: Any, forecast: str, origin: date | None, horizon: int | None, forecaster: str | None
+) -> tuple[list[dict[str, Any]], bool]:
+    """The rows of the ledger that were asked for, of one symbol, origin and forecaster; whether only their ranks are wanted,
+    because the forecaster makes nothing else."""
     from forecasting.errors import InputError
     from forecasting.symbols import normalise_symbol
-    from storage.explain import find_forecast, forecasts_from
+    from storage.explain import find_forecast, forecasts_from, ranks_issued
 
     if origin is None:
-        return [find_forecast(con, forecast)]
+        return [find_forecast(con, forecast)], False
     rows = forecasts_from(con, normalise_symbol(forecast), origin, horizon)
     chosen = [row for row in rows if (row["forecaster"] == forecaster if forecaster else row["serving"])]
-    if not chosen:
-        names = ", ".join(sorted({row["forecaster"] for row in rows}))
-        raise InputError(f"no forecast by {forecaster!r:.40}; there are those of {names}")
-    return chosen
+    if chosen:
+        return chosen, False
+    served = [row for row in rows if row["serving"]]
+    ranked = {rank["forecaster"] for row in served for rank in ranks_issued(con, row["symbol"], origin, row["horizon"])}
+    if forecaster in ranked:
+        return served, True
+    names = ", ".join(sorted({row["forecaster"] for row in rows} | ranked))
+    raise InputError(f"no forecast by {forecaster!r:.40}; there are those of {names}")
 
 
 def _plain(row: dict[str, Any], result: Reproduction) -> dict[str, Any]:
     from storage.explain import id_of
 
     key = {name: row[name] for name in ("symbol", "origin", "horizon", "forecaster", "model_id", "issued_at", "data_digest")}
+    named = {} if "symbols" in row else {"forecast_id": id_of(row)}
     return {
-        "forecast_id": id_of(row), **key, "same_bits": result.same, "largest_difference": result.difference,
+        **named, **key, "same_bits": result.same, "largest_difference": result.difference,
         "data_as_recorded": result.data_as_recorded, "stored": result.stored, "again": result.again,
         "reasons": [vars(reason) for reason in result.reasons],
     }  # fmt: skip
@@ -87,18 +100,19 @@ def _plain(row: dict[str, Any], result: Reproduction) -> dict[str, Any]:
 def _show(row: dict[str, Any], result: Reproduction) -> None:
     from app.printing import money, say, table
     from storage.explain import id_of
-    from tasks.reproducing import NUMBERS, TOLERANCE
+    from tasks.reproducing import TOLERANCE
 
     who = f"{row['symbol']} from {row['origin']}, {row['horizon']} ahead, by {row['forecaster']} of {row['model_id'][:16]}"
-    what = f"{who}, issued {row['issued_at']:%Y-%m-%d %H:%M} UTC, id {id_of(row)[:12]}"
+    ranked = f", its fifth among {row['symbols']}" if "symbols" in row else f", id {id_of(row)[:12]}"
+    what = f"{who}, issued {row['issued_at']:%Y-%m-%d %H:%M} UTC{ranked}"
     if result.same:
         data = "the recorded data" if result.data_as_recorded else "data with another digest than the recorded one"
-        say(f"{what}: the same bits, {len(NUMBERS)} numbers, from {data} ({str(row['data_digest'])[:16]})")
+        say(f"{what}: the same bits, {len(result.stored)} numbers, from {data} ({str(row['data_digest'])[:16]})")
         return
     say(f"{what}: not the same bits")
     if result.again:
         shown = [(n, f"{result.stored[n]!r}", f"{result.again[n]!r}", money(result.again[n] - result.stored[n]))
-                 for n in NUMBERS if result.stored[n] != result.again[n]]  # fmt: skip
+                 for n in result.stored if result.stored[n] != result.again[n]]  # fmt: skip
         table(("number", "stored", "again", "difference"), shown, left=("number",))
         within = "within" if result.difference <= TOLERANCE else "beyond"
         say(f"largest relative difference {result.difference:.1e}, {within} the {TOLERANCE:g} stated for other machines")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from forecasting import metrics
 from forecasting.errors import SettingError
-from forecasting.feature_sets import DEFAULT_FEATURES, expand
+from forecasting.features.sets import DEFAULT_FEATURES, expand
 from forecasting.lstm.engine import configure_tensorflow
 from forecasting.scaling import Scaling
 
@@ -64,6 +64,9 @@ class LstmSpec(BaseModel):
     start: Literal["reference", "linear", "both"] = Field(
         "both", description="what training starts from: EWMA's quantiles, the linear quantile model, or members of either kind"
     )
+    linear_share: float = Field(
+        0.25, ge=0, lt=1, description="weight of the linear quantile model beside the networks, where quantiles are forecast"
+    )
     embedding_units: int = Field(0, ge=0, le=64, description="learnt numbers of each symbol that the head sees; 0: none")
     per_symbol: bool = Field(False, description="a network of its own for each symbol instead of one for all")
 
@@ -73,7 +76,7 @@ class LstmSpec(BaseModel):
     excess_weight: float = Field(
         1.0, ge=0, description="how much the shift of the quantiles shall also fit what a symbol does beyond the market"
     )
-    epochs: int = Field(2, ge=1, le=1000)
+    epochs: int = Field(5, ge=1, le=1000)
     min_updates: int = Field(300, ge=1, description="small data sets are read again until this many gradient steps")
     patience: int = Field(4, ge=1, description="validation looks without a better loss before training ends")
     optimizer: Literal[tuple(OPTIMIZERS)] = "adamw"

@@ -15,7 +15,7 @@ import warnings
 import numpy as np
 
 from forecasting.errors import SettingError
-from forecasting.feature_kernels import compiled
+from forecasting.features.kernels import compiled
 from forecasting.rivals.known import Known, Labels, Parts, around, quantile_table
 
 FEWEST = 500  # returns that a symbol is fitted on at least

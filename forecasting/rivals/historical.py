@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecasting.feature_kernels import compiled
+from forecasting.features.kernels import compiled
 from forecasting.metrics import LEVELS
 from forecasting.rivals.known import Known, Labels, Parts, around, quantile_table
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecasting.feature_kernels import compiled
+from forecasting.features.kernels import compiled
 from forecasting.metrics import LEVELS
 from forecasting.rivals.known import OUTLIER, Known, Labels, Parts, loss_of, thinned
 
@@ -42,8 +42,13 @@ def fit(known: Known, labels: Labels) -> dict[str, np.ndarray]:
 
 
 def quantiles(parts: Parts, known: Known, rows: np.ndarray) -> np.ndarray:
-    standardised = np.stack([_linear(known.x, rows, weights) for weights in parts["weights"]], axis=1)
-    return np.sort(standardised, axis=-1) * known.unit(rows)[..., None]  # quantiles never cross
+    return standardised(parts["weights"], known.x, rows) * known.unit(rows)[..., None]
+
+
+def standardised(weights: np.ndarray, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Quantiles in units of the scale, float64 [N, H, Q], of ``rows`` of the scaled features ``x``; weights [H, Q, 1 + F]."""
+    each = np.stack([_linear(x, rows, own) for own in weights], axis=1)
+    return np.sort(each, axis=-1)  # quantiles never cross
 
 
 def regression(x: np.ndarray, y: np.ndarray, level: float, penalty: float, start: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ def test_operations__names_only_settings_that_exist():
 
 
 def test_gate__describes_each_of_its_codes_where_it_is_defined():
-    import forecasting.gate as gate
+    import forecasting.judging.gate as gate
 
     used = set(re.findall(r'Check\(\s*"(G\d\d)"', Path(gate.__file__).read_text(encoding="utf-8")))
     assert used == set(re.findall(r"^    (G\d\d) ", gate.__doc__, flags=re.MULTILINE)) != set()

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from forecasting.feature_page import MARK, page
-from forecasting.feature_sets import SETS
 from forecasting.features import compute_features, expand, feature
-from forecasting.user_features import check_user_features, forget_user_features, load_user_features
+from forecasting.features.page import MARK, page
+from forecasting.features.sets import SETS
+from forecasting.features.user import check_user_features, forget_user_features, load_user_features
 from tests.references.market import small_panel
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "features.md"
 
 
 def test_page__is_current() -> None:
-    """After a change type `python -m forecasting.feature_page docs/features.md`."""
+    """After a change type `python -m forecasting.features.page docs/features.md`."""
     assert PAGE.read_text(encoding="utf-8").partition(MARK)[2] == f"\n\n{page()}"
 
 

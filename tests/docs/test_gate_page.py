@@ -6,10 +6,10 @@ import re
 import tomllib
 from pathlib import Path
 
-import forecasting.gate
+import forecasting.judging.gate
 import storage.approvals
 from flows.parameters import Promote, Rollback
-from forecasting.gate import GateThresholds
+from forecasting.judging.gate import GateThresholds
 from tasks.promotion import NEVER
 from tasks.settings import settings_of
 
@@ -25,7 +25,7 @@ def rows(heading: str) -> dict[str, list[str]]:
 
 
 def test_checks__are_all_explained_under_their_names():
-    told = dict(re.findall(r"^    (G\d\d) (\w+)", forecasting.gate.__doc__, flags=re.MULTILINE))
+    told = dict(re.findall(r"^    (G\d\d) (\w+)", forecasting.judging.gate.__doc__, flags=re.MULTILINE))
     assert {code: cells[0] for code, cells in rows("The checks").items()} == told and len(told) == 10
 
 

@@ -49,7 +49,7 @@ def test_audit__survives_a_kill_between_audit_and_gate(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             daily(request)
     assert stored(home, "SELECT code FROM store.audits") == [("compared",)]
-    monkeypatch.setattr("forecasting.model_audit.audit_training", killed)  # what was found is read, not looked for again
+    monkeypatch.setattr("forecasting.audit.training.audit_training", killed)  # what was found is read, not looked for again
     report = daily(request)
     checks = {check["code"]: check["verdict"] for check in report["decision"]["checks"]}
     assert checks["G09"] == "pass"

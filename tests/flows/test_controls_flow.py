@@ -12,7 +12,7 @@ from app.cli import execute
 from app.commands.controls import FOUND_WANTING
 from flows.controls import controls
 from flows.parameters import Controls
-from forecasting.controls import Case
+from forecasting.audit.controls import Case
 from storage.home import Home
 from storage.reading import ask
 from storage.snapshot import open_snapshot

@@ -12,7 +12,7 @@ from flows.daily import daily
 from flows.parameters import Daily, Retrain
 from flows.retrain import retrain
 from forecasting.errors import FeatureFileError, LeakFound, UntrustedModel
-from forecasting.user_features import forget_user_features
+from forecasting.features.user import forget_user_features
 from tests.tiny import tiny_home
 
 HONEST = '''

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import forecasting.gate
+import forecasting.judging.gate
 from app.cli import execute
 from flows.daily import daily
 from flows.ingest import ingest
@@ -24,7 +24,7 @@ from flows.promote import promote
 from flows.retrain import retrain
 from flows.rollback import rollback
 from forecasting.errors import InputError, UntrustedModel
-from forecasting.gate import Check, Decision, decide
+from forecasting.judging.gate import Check, Decision, decide
 from storage.approvals import model_called, served_before
 from storage.database import Database
 from storage.home import Home
@@ -81,7 +81,7 @@ def passed(finished, tmp_path_factory) -> tuple[Path, str]:
     """Two models: whoever served on 31 March goes on, and the network of 1 April passed the gate and waits for a yes."""
     home = Path(shutil.copytree(finished[0], tmp_path_factory.mktemp("passed") / "home"))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(forecasting.gate, "decide", opens)
+        patched.setattr(forecasting.judging.gate, "decide", opens)
         return home, challenged(home, approval=True)
 
 
@@ -298,7 +298,7 @@ def test_retrain__that_dies_between_model_and_gate_leaves_the_old_one_in_service
         model = con.execute("SELECT model_id FROM store.models ORDER BY origin DESC").fetchone()[0]
     with pytest.raises(InputError, match="was never judged, so nobody may serve from it"):
         promote(Promote(home=str(copied), model=model, reason="why wait", even_if_refused=True))
-    monkeypatch.setattr(forecasting.gate, "decide", opens)
+    monkeypatch.setattr(forecasting.judging.gate, "decide", opens)
     assert retrain(Retrain(home=str(copied), origin=NEXT_DAY))["decision"]["model_id"] == model
     assert serving(copied) == (model, "lstm") and rows(copied, "SELECT count(*) FROM approvals") == [(0,)]
 
@@ -335,5 +335,5 @@ def test_gate__the_card_notes_the_thresholds_before_the_verdict(second):
         digest = con.execute("SELECT thresholds_digest FROM store.decisions WHERE model_id = ?", [model]).fetchone()[0]
         card = con.execute("SELECT card_json FROM store.models WHERE model_id = ?", [model]).fetchone()[0]
     noted = json.loads(card)
-    assert noted["thresholds_digest"] == digest == forecasting.gate.GateThresholds().digest
+    assert noted["thresholds_digest"] == digest == forecasting.judging.gate.GateThresholds().digest
     assert noted["inputs"] == [["ret", 1], ["range", 1]] and noted["arrays"]["scaler/width"].startswith("float32 [1, 2] ")

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from app.cli import execute
 from flows.daily import daily
 from flows.parameters import Daily
 from forecasting import joint
@@ -12,13 +20,19 @@ from tests.tiny import SETTINGS
 SIX = '["AAA", "BBB", "CCC", "DDD", "EEE", "FFF"]'
 
 
-def test_daily__six_symbols_are_ranked_and_settle(tmp_path) -> None:
-    home = tmp_path / "home"
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory) -> Path:
+    """A home of six symbols in which one day was done."""
+    home = tmp_path_factory.mktemp("ranked") / "home"
     home.mkdir()
     settings = SETTINGS.replace('["AAA", "BBB", "CCC"]', SIX).replace("chunk = 2", "chunk = 6")
     (home / "settings.toml").write_text(settings.replace("[lstm]", "[lstm]\nhorizons = [1, 5]"), encoding="utf-8")
-
     daily(Daily(home=str(home), origin="2021-03-31"))
+    return home
+
+
+def test_daily__six_symbols_are_ranked_and_settle(ranked, tmp_path) -> None:
+    home = Path(shutil.copytree(ranked, tmp_path / "home"))
     with Database(Home(home)).reading() as con:
         issued = con.execute("SELECT * FROM rank_forecasts ORDER BY forecaster, symbol").df()
     daily(Daily(home=str(home), origin="2021-04-08"))  # catches up on the sessions between
@@ -45,3 +59,32 @@ def test_daily__three_symbols_are_not_ranked(finished) -> None:
     with Database(Home(home)).reading() as con:
         assert con.execute("SELECT count(*) FROM forecasts").fetchone()[0] > 0
         assert con.execute("SELECT count(*) FROM rank_forecasts").fetchone()[0] == 0
+
+
+def test_reproduce__makes_ranks_again_to_the_bit(ranked, capsys) -> None:
+    """With the forecasts of the longest horizon; the rival that makes nothing but ranks can be named."""
+    asked = ["reproduce", "BBB", "2021-03-31"]
+    assert execute([*asked, "--json", "--home", str(ranked)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [one["horizon"] for one in answer["forecasts"]] == [1, 5]
+    [rank] = answer["ranks"]
+    assert (rank["horizon"], rank["same_bits"], rank["largest_difference"]) == (5, True, 0.0)
+    assert set(rank["stored"]) == {"p1", "p2", "p3", "p4", "p5", "p_up"} and rank["stored"] == rank["again"]
+    assert execute([*asked, "5", joint.RIVAL, "--json", "--home", str(ranked)]) == 0
+    rival = json.loads(capsys.readouterr().out)
+    assert rival["forecasts"] == [] and [r["forecaster"] for r in rival["ranks"]] == [joint.RIVAL] and rival["ranks"] != [rank]
+    assert execute([*asked, "1", "--json", "--home", str(ranked)]) == 0
+    assert json.loads(capsys.readouterr().out)["ranks"] == []  # ranks were issued five sessions ahead only
+    assert execute([*asked, "5", "nobody", "--home", str(ranked)]) == 2
+    assert "joint_bootstrap" in capsys.readouterr().err
+
+
+def test_reproduce__of_a_rank_that_was_changed_says_so(ranked, tmp_path, capsys) -> None:
+    home = Path(shutil.copytree(ranked, tmp_path / "home"))
+    (home / "snapshot.duckdb").chmod(0o644)
+    with duckdb.connect(str(home / "snapshot.duckdb")) as con:
+        con.execute("UPDATE store.rank_forecasts SET p1 = p1 + 0.01 WHERE symbol = 'BBB'")
+    assert execute(["reproduce", "BBB", "2021-03-31", "5", "--home", str(home)]) == 12
+    said = capsys.readouterr().out
+    assert "its fifth among 6: not the same bits" in said and "unexplained" in said and "1.0e-02" in said
+    assert said.count("the same bits, 10 numbers") == 1  # the forecast itself is as it was

@@ -67,6 +67,17 @@ def test_rebuild__refuses_weights_that_do_not_fit_the_card(fitted):
         rebuild(fitted.arrays, {**fitted.card, "format": 0})
 
 
+def test_linear_share__is_the_weight_of_the_linear_quantile_model(fitted):
+    """A quarter of the answer, before its width is corrected; a card from before there was a share has none."""
+    card = {**fitted.card, "calibration": None}
+    before = {**card, "spec": {name: value for name, value in card["spec"].items() if name != "linear_share"}}
+    inputs, rows = fitted.inputs(PANEL, VIX), np.flatnonzero(PANEL.at == 450)
+    linear = fitted.quantiles(inputs, rows, ("linear_quantile",))["linear_quantile"]
+    networks, both = (rebuild(fitted.arrays, c).quantiles(inputs, rows, ("lstm",))["lstm"] for c in (before, card))
+    assert np.abs(networks - linear).max() > 1e-5
+    assert both == pytest.approx(0.75 * networks + 0.25 * linear, rel=1e-9)
+
+
 def test_forecast__is_the_same_when_the_future_is_cut_off(fitted):
     """K2: from all the data or from what was there at the origin."""
     whole = forecasts(fitted, PANEL)

@@ -7,7 +7,7 @@ import pandas as pd
 import pandera.pandas as pa
 import pytest
 
-from forecasting.cleaning import REASONS
+from forecasting.quality.cleaning import REASONS
 from forecasting.schemas import Actions, Bars, Forecasts, RawBars, broken_rules
 from tests.references.market import small_actions, small_bars
 

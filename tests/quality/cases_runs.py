@@ -14,8 +14,8 @@ from flows.prices import bring_in_prices
 from forecasting.errors import NextcloseError, SettingError, StaleSymbol, UnknownSymbol
 from forecasting.inputs import make_inputs, rows_at
 from forecasting.panel import Panel
-from forecasting.quality import findings_of, verdict_of
-from forecasting.quality_thresholds import QualityThresholds
+from forecasting.quality.accounts import findings_of, verdict_of
+from forecasting.quality.thresholds import QualityThresholds
 from sources.base import ACTION_COLUMNS, BAR_COLUMNS, Fetched, typed_frame
 from sources.registry import _registered, register_source
 from sources.yahoo import YahooSource

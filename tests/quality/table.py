@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from app.cli import execute
-from forecasting.checking import Checked, Delivery, check
-from forecasting.quality_thresholds import QualityThresholds
+from forecasting.quality.checking import Checked, Delivery, check
+from forecasting.quality.thresholds import QualityThresholds
 from forecasting.sessions import calendar_of, sessions_between
 from tasks.checking import Report, check_path, read_delivery
 

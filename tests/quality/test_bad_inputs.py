@@ -1,7 +1,7 @@
 """Every bad input of the table gets its verdict, and no row of any of them is left without a reason.
 
-The accounts of ``forecasting/quality.py`` refuse to be made when a row is in none or in two of the places where rows go, so
-each verdict below is also a proof that the rows of that input add up.
+``forecasting/quality/accounts.py`` refuses to make an account in which a row is in none or in two of the places where rows go,
+so each verdict below is also a proof that the rows of that input add up.
 """
 
 from __future__ import annotations

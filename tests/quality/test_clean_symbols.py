@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from forecasting.quality_thresholds import QualityThresholds
+from forecasting.quality.thresholds import QualityThresholds
 from sources.synthetic import SyntheticSource
 from tasks.checking import Report, check_path
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from forecasting.quality import rules
-from forecasting.quality_thresholds import QualityThresholds
+from forecasting.quality.accounts import rules
+from forecasting.quality.thresholds import QualityThresholds
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.action_rules import clean_actions
-from forecasting.cleaning import clean_bars
+from forecasting.quality.action_rules import clean_actions
+from forecasting.quality.cleaning import clean_bars
 from forecasting.reasons import REASONS
 from forecasting.sessions import calendar_of, sessions_between
 from sources.files import FilesSource

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from forecasting.audit import LabelSpans
+from forecasting.audit.features import LabelSpans
 from forecasting.panel import Panel
 
 

@@ -151,7 +151,7 @@ def test_files__time_stamps_keep_the_exchange_s_date(tmp_path):
         (HEADER + "2024-01-02,1,1,\x001,1,1\n", "AAPL.csv", "line 2: holds a NUL byte"),
         (HEADER + "yesterday,1,1,1,1,1\n", "AAPL.csv", "column 'Date' holds no dates"),
         (b"PAR1 but then nothing", "AAPL.parquet", "is not a readable Parquet file"),
-        (gzip.compress(b"Date")[:-6], "AAPL.csv.gz", "is not a whole gzip file"),
+        (gzip.compress(b"Date", mtime=0)[:-6], "AAPL.csv.gz", "is not a whole gzip file"),
     ],
 )  # fmt: skip
 def test_files__refuses_a_file_with_one_clear_line(tmp_path, text, name, says):

@@ -6,7 +6,7 @@ from datetime import date
 
 import pandas as pd
 
-from forecasting.gate import GateThresholds
+from forecasting.judging.gate import GateThresholds
 from forecasting.lstm import LstmSpec
 from tasks.backtesting import Bench, load_prices
 from tests.tiny import prices_file, tiny_bars

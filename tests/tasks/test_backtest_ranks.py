@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from forecasting.gate import GateThresholds
 from forecasting.joint import rank_report
+from forecasting.judging.gate import GateThresholds
 from forecasting.lstm import LstmSpec
 from forecasting.models import fit_model
 from forecasting.splits import Spans

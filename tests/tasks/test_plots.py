@@ -11,15 +11,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecasting.evaluation import judged_rows
 from forecasting.inputs import make_inputs
-from forecasting.judgement import Answers, judged
+from forecasting.judging.evaluation import judged_rows
+from forecasting.judging.judgement import Answers, judged
 from forecasting.metrics import LEVELS
 from tasks.pictures import pictures_of
 from tasks.plots import save
 from tasks.plots_html import html_page
 from tasks.plots_png import png_files
-from tasks.prefect_side import picture_urls, plots_markdown
+from tasks.prefect_artifacts import picture_urls, plots_markdown
 from tests.forecasting.markets import walks
 
 CARD = {"history": [{"updates": [1, 2, 3], "train_loss": [None, 0.4, 0.3], "valid_loss": [0.5, 0.4, 0.45], "kept": 1}]}

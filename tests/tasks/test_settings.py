@@ -56,6 +56,10 @@ WRONG = [
     ("[gate]\nalpha = 2", {}, r"setting gate\.alpha is 2"),
     ("not toml", {}, r"settings\.toml is 'not readable'"),
     ("", {"NEXTCLOSE_SYMBOLS": "TSLA"}, r"setting symbols|NEXTCLOSE_SYMBOLS"),
+    ("[lstm]\nactivation = 'reluu'", {}, r"lstm\.activation is 'reluu'; expected 'celu', .*; did you mean 'relu'\?$"),
+    ("[lstm]\noptimizer = 'Adam'", {}, r"; did you mean 'adam'\?$"),
+    ("[lstm]\nloss = 'mse'", {}, r"settings of \[lstm\]: output 'quantiles' goes with loss 'pinball'.*; found loss = 'mse'$"),
+    ("[lstm]\nbidirectional = true", {}, r"needs labels_per_sequence = 1.*; found bidirectional = True$"),
     ("", {"NEXTCLOSE_UNIVERSE__SYMBOL": "TSLA"}, r"setting universe\.symbol is 'unknown'.*'symbols'"),
 ]
 

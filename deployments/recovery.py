@@ -1,0 +1,113 @@
+"""Runs whose process died are begun again; runs that were due while nobody served become one.
+
+Prefect leaves a run whose process was killed as Running for ever, and with it the one place that its deployment has. Where
+it stood is in our own ledger, so beginning again is safe; that it is begun again at most ``MOST_BEGINNINGS`` times keeps a run
+that always dies from dying for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+log = logging.getLogger(__name__)
+
+MOST_BEGINNINGS = 3
+MOST_READ = 200  # runs asked for at once; a server refuses more
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do about one run."""
+
+    run: UUID
+    do: Literal["begin again", "give up", "skip"]
+    why: str
+
+
+def decide(runs: Iterable[FlowRun], resuming: Collection[UUID]) -> list[Step]:
+    """What becomes of the runs that a dead server process left, seen when nothing runs yet. Pure.
+
+    ``runs`` are those of the served deployments that are Running, Pending, Cancelling, Late or Scheduled in the past;
+    ``resuming`` the deployments whose runs go on where they stood. Of several that are late only the newest is kept: it
+    catches up.
+    """
+    steps, late = [], {}
+    for run in sorted(runs, key=lambda run: (str(run.expected_start_time), str(run.id))):
+        if run.state is not None and run.state.is_scheduled():
+            if run.deployment_id in late:
+                why = "a later run of the same deployment is due as well and catches up"
+                steps.append(Step(late[run.deployment_id], "skip", why))
+            late[run.deployment_id] = run.id
+        elif run.state is not None and run.state.is_cancelling():
+            steps.append(Step(run.id, "skip", "its process is gone"))
+        elif run.deployment_id in resuming and (run.run_count or 0) < MOST_BEGINNINGS:
+            steps.append(Step(run.id, "begin again", f"its process died with the server; beginning {(run.run_count or 0) + 1}"))
+        else:
+            steps.append(Step(run.id, "give up", "its process died with the server"))
+    return steps
+
+
+def pick_up(client: SyncPrefectClient, deployments: dict[UUID, bool]) -> list[Step]:
+    """Do so with the runs of ``deployments`` (id -> whether it resumes), before any is started; what was done."""
+    from prefect.client.schemas.filters import (
+        DeploymentFilter,
+        DeploymentFilterId,
+        FlowRunFilter,
+        FlowRunFilterExpectedStartTime,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Cancelled, Crashed
+
+    from tasks.clock import now_utc
+
+    ours = DeploymentFilter(id=DeploymentFilterId(any_=list(deployments)))
+    open_states = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    lost = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=open_states)))
+    due = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        expected_start_time=FlowRunFilterExpectedStartTime(before_=now_utc()),
+    )
+    found = [
+        run
+        for wanted in (lost, due)
+        for run in client.read_flow_runs(deployment_filter=ours, flow_run_filter=wanted, limit=MOST_READ)
+    ]
+    steps = decide(found, {identity for identity, resumes in deployments.items() if resumes})
+    for step in steps:
+        if step.do == "skip":
+            client.set_flow_run_state(step.run, Cancelled(name="Skipped", message=step.why), force=True)
+        else:
+            client.set_flow_run_state(step.run, Crashed(message=step.why), force=True)
+        if step.do == "begin again":
+            _schedule(client, step.run, step.why)
+        log.warning("run %s: %s, %s", step.run, step.do, step.why)
+    return steps
+
+
+def begin_again(flow: Any, flow_run: FlowRun, state: Any) -> None:
+    """What the runner does when the process of a run died: put it back on the schedule, a bounded number of times."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        now = client.read_flow_run(flow_run.id)
+        if now.run_count >= MOST_BEGINNINGS or now.state is None or not now.state.is_crashed():
+            return
+        _schedule(
+            client, now.id, f"its process died; beginning {now.run_count + 1} of {MOST_BEGINNINGS}, goes on where it stood"
+        )
+
+
+def _schedule(client: SyncPrefectClient, run: UUID, why: str) -> None:
+    from prefect.states import Scheduled
+
+    client.set_flow_run_state(run, Scheduled(name="AwaitingRetry", message=why), force=True)

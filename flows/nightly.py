@@ -1,0 +1,23 @@
+"""Is everything as it was left? Then a copy of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.entry import home_path, settings_for
+from flows.parameters import Nightly
+from tasks.clock import now_utc
+from tasks.engine import flow
+from tasks.keeping import Keeper, back_up, check, prune
+from tasks.opening import home_at
+
+
+@flow
+def nightly(request: Nightly) -> dict[str, Any]:
+    """Read everything again and compare it with the manifest; where it is as it was left, back it up and remove the oldest
+    backups. Damage ends the run as failed, and nothing is copied over a good backup."""
+    keeper = Keeper(home_at(home_path(request)), now_utc(), request.keep or settings_for(request).serve.backups)
+    check(keeper)
+    back_up(keeper)
+    prune(keeper)
+    return keeper.report

@@ -1,0 +1,267 @@
+"""A copy of everything that cannot be made again, in a folder of its own, each file with its SHA-256; and the way back.
+
+    nextclose-20261120T050000Z-3f2a91c07d1e/
+        backup.json        what is in it: bytes and SHA-256 of each file, content digest of the database, sealed
+        nextclose.duckdb   the writer's file, checkpointed and closed while it was copied
+        settings.toml, models/, landing/
+
+The snapshot and the manifest are not in it: they are published anew from the database when it is brought back. A backup is
+there whole, under its name, or not at all. Files that an older backup in the same folder holds already are linked, not copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from forecasting.errors import DatabaseCorrupt, DatabaseLocked, InputError, StorageError
+from storage.connection import open_database
+from storage.database import Database
+from storage.home import Home, fsync_folder, write_durably
+from storage.lockfile import take_lock
+from storage.manifest import content_digest
+
+FORMAT = 1
+CARD = "backup.json"
+PREFIX = "nextclose-"
+PARTIAL = ".partial-"
+FOLDERS = ("models", "landing")
+PATIENCE_SECONDS = 60.0  # for a run under way to close the file between two steps
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One backup that was read: ``card`` is what it says of itself."""
+
+    path: Path
+    card: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return self.card["digest"]
+
+    @property
+    def created_at(self) -> datetime:
+        return datetime.fromisoformat(self.card["created_at"])
+
+    @property
+    def size(self) -> int:
+        return sum(size for size, _ in self.card["files"].values())
+
+
+def back_up(home: Home, into: Path, now: datetime, code_version: str = "", patience: float = PATIENCE_SECONDS) -> Backup:
+    """Copy the home into a new folder under ``into`` and read the copy again.
+
+    Runs beside a run under way: the database is copied between two of its steps. Raises DatabaseLocked where no such moment
+    comes within ``patience`` seconds, StorageError where the copy is not what was copied or the disk is full.
+    """
+    if not home.database.exists():
+        raise StorageError(f"nothing is stored in {home.path} yet; run `nextclose run` first")
+    into.mkdir(parents=True, exist_ok=True)
+    for leftover in into.glob(f"{PARTIAL}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    older = backups(into)
+    partial = into / f"{PARTIAL}{uuid.uuid4().hex[:12]}"
+    partial.mkdir()
+    try:
+        _copy_database(home, partial / home.database.name, patience)
+        for source in _files(home):
+            _copy(source, partial / source.relative_to(home.path), older[-1].path if older else None, home.path)
+        card = _card(partial, now, code_version)
+        write_durably(partial / CARD, json.dumps(card, sort_keys=True).encode(), mode=0o444)
+        target = into / f"{PREFIX}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{card['digest'][:12]}"
+        if target.exists():
+            raise StorageError(f"{target} is there already; wait a second and back up again")
+        os.rename(partial, target)
+        fsync_folder(into)
+    except OSError as error:
+        raise StorageError(
+            f"backup into {into} did not succeed ({error.strerror}); free some space or name another --to"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Backup(target, card)
+
+
+def read_backup(path: Path) -> Backup:
+    """The backup in ``path`` by its card; DatabaseCorrupt where that is missing or was changed. Reads no other file."""
+    try:
+        card = json.loads((path / CARD).read_bytes())
+        body = {name: value for name, value in card.items() if name != "seal"}
+        if card["seal"] != _seal(body) or card["format"] > FORMAT:
+            raise DatabaseCorrupt(f"{path / CARD} was changed, or is of a newer nextclose; take another backup")
+    except OSError as error:
+        raise InputError(
+            f"{path} is not a backup ({CARD}: {error.strerror}); name a folder that `nextclose backup` made"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatabaseCorrupt(f"{path / CARD} is not what `nextclose backup` wrote; take another backup") from error
+    return Backup(path, body)
+
+
+def backups(folder: Path) -> list[Backup]:
+    """The backups in ``folder`` whose cards are whole, oldest first."""
+    found = []
+    for path in folder.glob(f"{PREFIX}*/{CARD}"):
+        try:
+            found.append(read_backup(path.parent))
+        except (DatabaseCorrupt, InputError):
+            continue
+    return sorted(found, key=lambda backup: (backup.created_at, backup.path.name))
+
+
+def problems(backup: Backup) -> list[str]:
+    """What of a backup is not as it was written, one line each: every file is read. [] where all is."""
+    found = []
+    for name, (size, digest) in sorted(backup.card["files"].items()):
+        path = backup.path / name
+        try:
+            if path.stat().st_size != size or _sha(path) != digest:
+                found.append(f"{name} is not the file that was backed up")
+        except OSError as error:
+            found.append(f"{name} cannot be read ({error.strerror})")
+    return found
+
+
+def restore(home: Home, backup: Backup, replace: bool = False) -> Path | None:
+    """Bring ``backup`` into ``home``; what lay there before is moved to ``backups/replaced-...``, which is returned.
+
+    Every file is checked first, and nothing is touched where one is not as it was written (DatabaseCorrupt) or where the
+    home has a database and ``replace`` is not set (InputError). Publish afterwards: the snapshot is not in a backup.
+    """
+    found = problems(backup)
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise DatabaseCorrupt(f"{backup.path}: {found[0]}{more}; nothing was changed, take another backup")
+    if home.database.exists() and not replace:
+        raise InputError(f"{home.path} holds a database; name another --home, or add --replace to move it aside")
+    home.ensure_writable()
+    with take_lock(home, "restore", patience=1.0):
+        fresh = home.path / f".restore-{uuid.uuid4().hex[:12]}"
+        try:
+            for name in backup.card["files"]:
+                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(backup.path / name, fresh / name)
+                _sync(fresh / name)
+            aside = _move_aside(home)
+            for name in [*(f for f in backup.card["files"] if f != home.database.name), home.database.name]:
+                target = home.path / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(fresh / name, target)
+            for folder in {(home.path / name).parent for name in backup.card["files"]}:
+                fsync_folder(folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return aside
+
+
+def _move_aside(home: Home) -> Path | None:
+    """Move the database, its log and what is published out of the way: they belong together, and not to what comes."""
+    wal = home.database.with_name(home.database.name + ".wal")
+    there = [path for path in (home.database, wal, home.snapshot, home.manifest, home.journal) if path.exists()]
+    if not there:
+        return None
+    aside = home.backups / f"replaced-{uuid.uuid4().hex[:12]}"
+    aside.mkdir(parents=True)
+    for path in there:
+        os.replace(path, aside / path.name)
+    fsync_folder(aside)
+    fsync_folder(home.path)
+    return aside
+
+
+def prune(folder: Path, keep: int) -> list[Path]:
+    """Remove the oldest backups of ``folder`` until ``keep`` are left; those removed."""
+    gone = [backup.path for backup in backups(folder)[:-keep]]
+    for path in gone:
+        shutil.rmtree(path)
+    return gone
+
+
+def _copy_database(home: Home, target: Path, patience: float) -> None:
+    """The file, checkpointed, while nobody can write it."""
+    db = Database(home)
+    give_up = time.monotonic() + patience
+    while True:
+        try:
+            db.checkpoint()
+            with db.held_closed() as path:
+                shutil.copyfile(path, target)
+            _sync(target)
+            return
+        except (DatabaseLocked, StorageError) as error:
+            if isinstance(error, DatabaseCorrupt) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.2)
+
+
+def _files(home: Home) -> Iterator[Path]:
+    """The files beside the database that cannot be made again."""
+    if home.settings.exists():
+        yield home.settings
+    for name in FOLDERS:
+        for path in sorted((home.path / name).rglob("*")):
+            hidden = any(part.startswith(".") for part in path.relative_to(home.path).parts)
+            if path.is_file() and not path.is_symlink() and not hidden:
+                yield path
+
+
+def _copy(source: Path, target: Path, older: Path | None, root: Path) -> None:
+    """Copy, or link to the file of the backup before where that holds the same bytes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    known = None if older is None else older / source.relative_to(root)
+    if known is not None and known.is_file() and _sha(known) == _sha(source):
+        try:
+            os.link(known, target)
+            return
+        except OSError:  # a file system without links
+            pass
+    shutil.copyfile(source, target)
+    _sync(target)
+
+
+def _card(folder: Path, now: datetime, code_version: str) -> dict[str, Any]:
+    """What the copy holds, read from the copy itself."""
+    database = folder / "nextclose.duckdb"
+    con = open_database(database, read_only=True)
+    try:
+        schema, identity = con.execute(
+            "SELECT (SELECT max(number) FROM store.migrations), (SELECT value FROM store.meta WHERE key = 'database_id')"
+        ).fetchone()
+        last = con.execute("SELECT max(origin)::VARCHAR FROM store.forecasts").fetchone()[0]
+        digest = content_digest(con)
+    finally:
+        con.close()
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    body = {
+        "format": FORMAT, "created_at": now.astimezone(UTC).isoformat(), "code_version": code_version, "schema": schema,
+        "database_id": identity, "last_origin": last, "digest": digest,
+        "files": {path.relative_to(folder).as_posix(): [path.stat().st_size, _sha(path)] for path in paths},
+    }  # fmt: skip
+    return {**body, "seal": _seal(body)}
+
+
+def _seal(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _sha(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,69 @@
+"""The steps of the night: is everything as it was left, a copy of it, and room for the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from forecasting.errors import DatabaseCorrupt
+from tasks.engine import step
+from tasks.listening import tell
+from tasks.opening import code_version
+from tasks.policies import DATABASE
+from tasks.run import Receipt
+
+if TYPE_CHECKING:
+    from storage.home import Home
+    from tasks.measure import Measured
+
+LOCK_WAIT = 60.0  # a run under way closes the file between two steps
+
+
+@dataclass
+class Keeper:
+    """What the steps of one night share, and what they tell."""
+
+    home: Home
+    now: datetime
+    keep: int
+    report: dict[str, Any] = field(default_factory=dict)
+
+    def spent(self, step: str, cost: Measured) -> None:
+        """The log of costs belongs to runs that write; this one does not."""
+
+
+@step(DATABASE)
+def check(keeper: Keeper) -> Receipt:
+    """Recompute every digest; DatabaseCorrupt where something is not as it was left. What is not published yet is a remark."""
+    from storage.verify import verify
+
+    findings = verify(keeper.home, lock_wait=LOCK_WAIT)
+    keeper.report |= {"home": str(keeper.home.path), "findings": [vars(finding) for finding in findings]}
+    for finding in findings:
+        tell().noted(str(finding))
+    grave = [finding for finding in findings if finding.kind != "unpublished"]
+    if grave:
+        more = f" and {len(grave) - 1} more" if len(grave) > 1 else ""
+        raise DatabaseCorrupt(f"{grave[0]}{more}; run `nextclose recover`")
+    return Receipt(text="everything is as it was left" if not findings else f"{len(findings)} not published yet")
+
+
+@step(DATABASE)
+def back_up(keeper: Keeper) -> Receipt:
+    """Copy everything that cannot be made again into ``backups/`` of the home."""
+    from storage.backup import back_up as copy
+
+    made = copy(keeper.home, keeper.home.backups, keeper.now, code_version())
+    keeper.report |= {"backup": str(made.path), "digest": made.digest, "bytes": made.size, "origin": made.card["last_origin"]}
+    return Receipt(text=f"{made.path.name}, {made.size / 1e6:.1f} MB")
+
+
+@step(DATABASE)
+def prune(keeper: Keeper) -> Receipt:
+    """Remove the oldest backups beyond the number that is kept."""
+    from storage.backup import prune as remove
+
+    gone = remove(keeper.home.backups, keeper.keep)
+    keeper.report["removed"] = [path.name for path in gone]
+    return Receipt(text=f"{len(gone)} old backups removed")
