@@ -3,7 +3,7 @@
 Exit codes: 0 done, 1 a fault of ours, 2 wrong input, 3 no prices, 4 the data does not allow it, 5 database or disk,
 6 already running, 7 a leak was found, 8 a model that is not what was recorded, 9 out of time, 10 half or more of the
 symbols failed, 11 ``verify`` found damage, 12 ``reproduce`` got other bits, 13 ``controls`` found
-the product wanting, 130 interrupted.
+the product wanting, 14 ``doctor`` found a problem, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ SUMMARIES = {
     "status": "What is stored, how fresh it is, who serves, and how the last runs went.",
     "quality": "Check price files, or what is stored: a verdict for each, with the rule, the rows and the reason.",
     "models": "The trained models, what the gate said of each, and who serves.",
+    "web": "Look at the forecasts in a browser, and ask for them by HTTP.",
+    "report": "A run or a backtest as one HTML file with everything in it, to keep or to send.",
     "sql": "Ask the published tables anything, read-only.",
     "sources": "Where prices and macro series can come from: what is configured, budget left, how the last request went.",
     "serve": "Show and schedule: the Prefect server with its UI, and the process that runs the flows.",

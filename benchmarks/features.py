@@ -2,12 +2,14 @@
 
 ``compute_features`` against the same columns written with pandas groupby-rolling, with TA-Lib called symbol by symbol
 (for the columns it has), and with polars where it is installed. All answer a float32 block [rows, columns]; that they
-answer the same numbers is checked on the way.
+answer the same numbers is checked on the way. And what a fresh process pays before its first value.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from statistics import median
@@ -15,7 +17,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from benchmarks.measuring import Report, count_text, interleaved, options, speedup
+from benchmarks.measuring import ROOT, Report, child_environment, count_text, interleaved, options, speedup
 from forecasting.features import DEFAULT_FEATURES, compute_features
 from forecasting.panel import ROW_COLUMNS, Panel
 from sources.synthetic import SyntheticMarket
@@ -33,7 +35,34 @@ SHARED = (
 )  # fmt: skip
 OTHERS = ("close_lag_1", "close_lag_5", "return_1", "return_5", "return_20", "return_60", "obv_20", "log_volume")
 NAMES = SHARED + OTHERS
+OURS = f"ours, the network's {len(DEFAULT_FEATURES)}"
 SETTLED = 400  # rows of a symbol after which a recursion has forgotten how it was started
+
+
+#: A process that computes the network's features once: seconds for the libraries, for ours, for the first and the second time.
+FRESH = """
+import time
+t = [time.perf_counter()]
+def lap(): t.append(time.perf_counter())
+import numpy, pandas, numba; lap()
+from forecasting.features import compute_features, describe
+from forecasting.panel import Panel
+from sources.synthetic import SyntheticMarket
+describe(()); lap()
+panel = Panel.from_frames(SyntheticMarket(seed=5, symbols=3, sessions=300, events=False).drawn.bars); lap()
+compute_features(panel); lap()
+compute_features(panel); lap()
+print(*(after - before for before, after in zip(t, t[1:])))
+"""
+
+
+def fresh_process() -> list[float]:
+    """Seconds of a fresh process: importing NumPy, pandas and numba; ours; the first answer; the second."""
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH], cwd=ROOT, env=child_environment(), capture_output=True, text=True, check=True
+    )
+    libraries, ours, _, first, second = map(float, done.stdout.split()[-5:])
+    return [libraries, ours, first, second]
 
 
 def with_pandas(frame: pd.DataFrame) -> np.ndarray:
@@ -185,7 +214,7 @@ def main(arguments: list[str] | None = None) -> Report:
     calls: dict[str, Callable[[], np.ndarray]] = {
         "ours": lambda: compute_features(panel, NAMES).values,
         "ours, TA-Lib's columns": lambda: compute_features(panel, SHARED).values,
-        "ours, the network's 15": lambda: compute_features(panel, DEFAULT_FEATURES).values,
+        OURS: lambda: compute_features(panel, DEFAULT_FEATURES).values,
         "pandas": lambda: with_pandas(frame),
     }
     if importlib.util.find_spec("talib"):
@@ -200,6 +229,10 @@ def main(arguments: list[str] | None = None) -> Report:
     with measured() as first:
         ours = calls["ours"]()
     report.add("first call", "ours, compiled code read from disk or compiled", first.seconds)
+    fresh = zip(*(fresh_process() for _ in range(chosen.repeats or size["repeats"])), strict=True)
+    stages = ("importing NumPy, pandas, numba", "importing ours", "first answer", "second")
+    for what, seconds in zip(stages, fresh, strict=True):
+        report.add("a fresh process, the network's", what, median(seconds))
     for other, columns in (("pandas", slice(None)), ("TA-Lib", slice(len(SHARED))), ("polars", slice(None))):
         if other in calls:
             report.add("same numbers", other, None, f"{disagreement(ours[:, columns], calls[other](), panel):.1e} deviations")
@@ -207,7 +240,7 @@ def main(arguments: list[str] | None = None) -> Report:
     times = interleaved(calls, chosen.repeats or size["repeats"])
     opponents = {"pandas": "ours", "polars": "ours", "TA-Lib": "ours, TA-Lib's columns"}
     ratios = {other: speedup(times, mine, other) for other, mine in opponents.items() if other in calls}
-    widths = {"TA-Lib": len(SHARED), "ours, TA-Lib's columns": len(SHARED), "ours, the network's 15": len(DEFAULT_FEATURES)}
+    widths = {"TA-Lib": len(SHARED), "ours, TA-Lib's columns": len(SHARED), OURS: len(DEFAULT_FEATURES)}
     section = f"{count_text(panel.rows)} rows"
     for name, seconds in times.items():
         amount = f"{widths.get(name, len(NAMES))} columns, {count_text(panel.rows / median(seconds))} rows/s"

@@ -30,17 +30,18 @@ class Planned:
     crons: tuple[str, ...] = ()
     request: dict[str, Any] | None = field(default_factory=dict)  # None: the form must be filled in
     resumes: bool = True
+    about: str = "models"
 
     @property
     def tags(self) -> list[str]:
-        return [TAG, "scheduled" if self.crons else "on demand"]
+        return [TAG, self.about]
 
 
 def planned(times: Times) -> tuple[Planned, ...]:
     """Every deployment of an installation with these schedules."""
     return (
         Planned(
-            "daily", "daily", crons=times.daily,
+            "daily", "daily", crons=times.daily, about="forecasts",
             description="Prices in, checked and kept; a model retrained if due; forecasts and scores; what was missed first.",
         ),
         Planned(
@@ -52,12 +53,14 @@ def planned(times: Times) -> tuple[Planned, ...]:
             description="Random walks, planted signals, broken models and leaks, at full size.",
         ),
         Planned(
-            "nightly", "nightly", crons=(times.nightly,),
+            "nightly", "nightly", crons=(times.nightly,), about="keeping",
             description="Everything read again and compared with the manifest, then a backup.",
         ),
-        Planned("ingest", "ingest", "Only prices: fetched, checked, kept and published."),
+        Planned("ingest", "ingest", "Only prices: fetched, checked, kept and published.", about="prices"),
         Planned("tune", "tune", "Search for a better network on validation sessions; every trial is kept."),
-        Planned("backfill", "backfill", "Past sessions without a forecast; never counted as live.", request=None),
+        Planned(
+            "backfill", "backfill", "Past sessions without a forecast; never counted as live.", request=None, about="forecasts",
+        ),
         Planned(
             "backtest", "backtest", "Train, judge on a span never seen, let the gate speak; stores nothing.", request=None,
             resumes=False,

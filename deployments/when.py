@@ -14,6 +14,7 @@ SETTLED_AFTER = 120  # minutes after a bar is final, for sources that are late
 TRIES = 3  # of an evening, two hours apart: for a source that was down or late; a day that is done is found done in a second
 LOOKED_AT = 300  # last sessions that a calendar knows: a year and more, so both halves of its summer time
 MIDNIGHT = 24 * 60
+QUIET = 4 * 60
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,16 @@ def times_for(calendars: Iterable[str], final_after_minutes: int) -> Times:
     first = _local_close(last) + final_after_minutes + SETTLED_AFTER
     first = -(-first // 30) * 30  # half hours are easier to remember
     later, first = divmod(first, MIDNIGHT)
+    zone = _zone(last)
+    if later and zone != "UTC":  # in the small hours clocks change: 2:30 is there never on one night, twice on another
+        first = max(first, QUIET)
     hours = [first + 120 * turn for turn in range(TRIES) if first + 120 * turn < MIDNIGHT]
     minute = first % 60
     week = [(day + later) % 7 for day in _trading_days(last)]
     rest = sorted(set(range(7)) - set(week))
     daily = [f"{minute} {','.join(str(h // 60) for h in hours)} * * {_days(week)}"]
     daily += [f"{minute} {first // 60} * * {_days(rest)}"] if rest else []
-    return Times(_zone(last), tuple(daily), nightly="0 5 * * *", retrain="0 6 * * 6", controls="0 6 * * 0")
+    return Times(zone, tuple(daily), nightly="0 5 * * *", retrain="0 6 * * 6", controls="0 6 * * 0")
 
 
 def _close_in_utc(calendar: str) -> float:

@@ -16,10 +16,15 @@ from forecasting.symbols import normalise_symbols
 from tasks.settings import SourceName
 
 
+def _home_last(schema: dict[str, Any]) -> None:
+    """A form shows first what people ask for."""
+    schema["properties"]["home"] = schema["properties"].pop("home")
+
+
 class Parameters(BaseModel):
     """What every flow can be asked for."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_home_last)
 
     home: str | None = Field(None, description="the folder that holds the database; empty: the one this server works for")
 
@@ -175,5 +180,5 @@ class Backtest(Parameters):
         if not self.train_end < self.valid_end < self.test_end:
             raise ValueError("the dates must follow one another: train_end < valid_end < test_end")
         if self.ranks and self.retrain_every is not None:
-            raise ValueError("ranks are scored with one model: leave retrain_every out")
+            raise ValueError("ranks are scored with one model: leave retrain_every (--retrain-every) out, or ranks (--ranks)")
         return self

@@ -6,7 +6,8 @@
     │   │   └── SettingsClash          settings that do not go together
     │   ├── SymbolError            2   a ticker that no exchange would write
     │   ├── PricesFileError        2   a price file that cannot be read as prices
-    │   └── FeatureFileError       2   a file of one's own features that cannot be taken as it is
+    │   ├── FeatureFileError       2   a file of one's own features that cannot be taken as it is
+    │   └── RivalFileError         2   a file with a forecaster of one's own that cannot be taken as it is
     ├── SourceError                3   prices could not be had; one class a cause, `retry` says what helps
     │   ├── RateLimited                the source asked us to slow down: back off all symbols
     │   │   └── BudgetSpent            the requests that it allows in a day are used up
@@ -90,6 +91,13 @@ class PricesFileError(InputError):
 
 class FeatureFileError(InputError):
     """A file of one's own features that cannot be taken as it is."""
+
+    def __init__(self, file: str, problem: str, next_step: str) -> None:
+        super().__init__(f"{file}: {problem}; {next_step}")
+
+
+class RivalFileError(InputError):
+    """A file with a forecaster of one's own that cannot be taken as it is."""
 
     def __init__(self, file: str, problem: str, next_step: str) -> None:
         super().__init__(f"{file}: {problem}; {next_step}")

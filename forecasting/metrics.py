@@ -91,21 +91,21 @@ def rank_correlations(
     actual: np.ndarray, point: np.ndarray, session: np.ndarray, minimum: int = 5
 ) -> tuple[np.ndarray, np.ndarray]:
     """The sessions that have ``minimum`` symbols and something to rank, and Spearman's correlation across symbols in each."""
-    order = np.argsort(session, kind="stable")
-    borders = np.flatnonzero(np.diff(session[order])) + 1
-    sessions, values = [], []
-    for rows in np.split(order, borders):
-        if len(rows) < minimum or np.ptp(point[rows]) == 0:
-            continue
-        a, b = _ranks(actual[rows]), _ranks(point[rows])
-        if a.std() > 0 and b.std() > 0:
-            sessions.append(session[rows[0]])
-            values.append(np.corrcoef(a, b)[0, 1])
-    return np.array(sessions, dtype=np.int64), np.array(values)
+    sessions, group = np.unique(session, return_inverse=True)
+    a, b = _centred_ranks(actual, group), _centred_ranks(point, group)
+    both, own, other = (np.bincount(group, product, len(sessions)) for product in (a * b, a * a, b * b))
+    ranked = (np.bincount(group, minlength=len(sessions)) >= minimum) & (own > 0) & (other > 0)
+    return sessions[ranked].astype(np.int64), both[ranked] / np.sqrt(own[ranked] * other[ranked])
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, ties sharing their mean."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[inverse]
+def _centred_ranks(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Ranks within each group, ties sharing their mean, less the mean rank of the group: halves, so that sums are exact."""
+    order = np.lexsort((values, group))
+    values, group = values[order], group[order]
+    alike = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
+    tie = np.cumsum(np.append(True, ~alike | (group[1:] != group[:-1]))[: len(values)]) - 1
+    count, size = np.bincount(tie), np.bincount(group)
+    place = np.cumsum(count) - (count - 1) / 2  # from 1 through all groups
+    centred = np.empty(len(values))
+    centred[order] = place[tie] - (np.cumsum(size) - (size - 1) / 2)[group]
+    return centred

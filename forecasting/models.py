@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,8 +16,8 @@ from forecasting.errors import NotEnoughHistory, UntrustedModel
 from forecasting.features.user import check_user_features, require_user_features, user_digests
 from forecasting.inputs import Inputs, learnable_rows, make_inputs, ready_rows
 from forecasting.intact import check_intact
-from forecasting.lstm.engine import configure_tensorflow
-from forecasting.lstm.ensemble import Ensemble, train_networks
+from forecasting.lstm.ensemble import Ensemble, Lesson, Spread, train_networks
+from forecasting.lstm.machine import machine_class
 from forecasting.lstm.network import LstmSpec, Network
 from forecasting.metrics import LEVELS
 from forecasting.panel import Panel
@@ -32,6 +31,7 @@ from forecasting.rivals import (
     quantile_table,
     rival_quantiles,
 )
+from forecasting.rivals.own import own_digests, require_own_rivals
 from forecasting.scaling import Scaler
 from forecasting.splits import Spans, label_masks
 from forecasting.targets import excess_returns
@@ -60,8 +60,9 @@ class Fitted:
 
     def inputs(self, panel: Panel, macro: pd.DataFrame | None = None) -> Inputs:
         """The model's inputs on ``panel``, with the market made of the symbols it was trained on. UntrustedModel where a
-        feature of a person's own is missing or was changed since."""
+        feature or forecaster of a person's own is missing or was changed since."""
         require_user_features(self.card)
+        require_own_rivals(self.card)
         return make_inputs(panel, self.spec.features, self.spec.horizons, self.market_symbols, macro)
 
     def scaled(self, inputs: Inputs) -> np.ndarray:
@@ -133,12 +134,13 @@ class Fitted:
 
 def fit_model(
     spec: LstmSpec, panel: Panel, macro: pd.DataFrame | None, spans: Spans, progress: Progress | None = None,
-    data_digest: str = "", rivals: tuple[str, ...] = RIVALS, looked: Looked | None = None,
+    data_digest: str = "", rivals: tuple[str, ...] = RIVALS, looked: Looked | None = None, spread: Spread = map,
 ) -> Fitted:  # fmt: skip
     """Fit scaler, rivals and network members on the training span; the validation span chooses when to stop.
 
     Nothing of the test span reaches any fitted number. ``rivals``: the names to fit beside the network.
-    ``looked``: told the member, look and loss of each look at the validation span.
+    ``looked``: told the member, look and loss of each look at the validation span. ``spread``: trains networks of one symbol
+    each, as ``map`` would; the bits are the same wherever it does.
     Raises NotEnoughHistory where no training sequence exists.
     """
     seen = panel.until(spans.valid_end)  # later rows are not even in memory for the code below
@@ -159,10 +161,11 @@ def fit_model(
     arrays |= fit_rivals(inputs, x, train, valid, (*rivals, *sorted(needed - {*rivals})))
     y = _answers(spec, inputs, scaler, groups)
     excess = excess_returns(seen, inputs.targets, train) if spec.excess_weight else None
-    weights, histories = train_networks(spec, seen, x, y, train, valid, _starts(spec, arrays), progress, looked, excess)
+    lesson = Lesson(spec, None, seen, x, y, train, valid, _starts(spec, arrays), excess)
+    weights, histories = train_networks(lesson, progress, looked, spread)
     arrays |= weights
     fitted = Fitted(spec, arrays, _card(spec, seen, spans, histories, data_digest) | {"rivals": list(rivals)})
-    fitted.card["user_features"] = user_digests(spec.features)
+    fitted.card["user_features"], fitted.card["own_rivals"] = user_digests(spec.features), own_digests(rivals)
     fitted.card["calibration"] = calibration.FORM if spec.calibration == "conformal" else None
     if spec.output == "point":
         _fit_residuals(fitted, inputs, valid, train)
@@ -175,19 +178,10 @@ def rebuild(arrays: dict[str, np.ndarray], card: dict) -> Fitted:
     if card.get("format") != FORMAT or tuple(card.get("levels", ())) != tuple(LEVELS):
         raise UntrustedModel(f"model format {card.get('format')!r} is not {FORMAT}; type `nextclose retrain`")
     require_user_features(card)
+    require_own_rivals(card)
     check_intact(arrays, card)
     # A card from before there was a share has none.
     return Fitted(LstmSpec.model_validate({"linear_share": 0.0, **card["spec"]}), dict(arrays), card)
-
-
-def machine_class() -> str:
-    """What the bits of a training run depend on besides data, spec and code."""
-    configure_tensorflow()  # before anything else touches it
-    import keras
-    import tensorflow as tf
-
-    device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
-    return f"{platform.machine()}/{device}/tensorflow-{tf.__version__}/keras-{keras.__version__}/numpy-{np.__version__}"
 
 
 def _card(spec: LstmSpec, panel: Panel, spans: Spans, histories: list[dict], data_digest: str) -> dict:

@@ -189,7 +189,7 @@ def prune(folder: Path, keep: int) -> list[Path]:
 
 def _copy_database(home: Home, target: Path, patience: float) -> None:
     """The file, checkpointed, while nobody can write it."""
-    db = Database(home)
+    db = Database(home, lock_wait=min(patience, 10.0))
     give_up = time.monotonic() + patience
     while True:
         try:

@@ -7,6 +7,7 @@ that one, and whoever holds the old edition finishes with it. Nobody ever sees p
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -23,6 +24,16 @@ from storage.home import Home
 from storage.snapshot import open_snapshot
 
 T = TypeVar("T")
+
+AT_ONCE = 6  # questions answered side by side: more would wait for the same cores, and share the same memory
+PATIENT = 300.0  # seconds for a question whose answer is kept
+
+
+class _Kept:
+    def __init__(self) -> None:
+        self.lock, self.made, self.value = threading.Lock(), False, None
+        self.thread: threading.Thread | None = None
+        self.error: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -45,9 +56,11 @@ class Edition:
 
     def __init__(self, home: Home, memory_mb: int, threads: int | None, seconds: float) -> None:
         self.stamp = stamp_of(home)
-        self._con = open_snapshot(home, memory_mb=memory_mb, threads=threads, seconds=seconds)
+        self._con = open_snapshot(home, memory_mb=memory_mb, threads=threads)
         self._path, self._seconds = home.snapshot, seconds
         self._local, self._lock, self._kept = threading.local(), threading.Lock(), {}
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
+        self._cursors: list[duckdb.DuckDBPyConnection] = []
         row = self.ask("SELECT run_id, published_at, digest, schema FROM store.publication").rows
         self.run_id, self.published_at, self.digest, self.schema = row[0] if row else (None, None, None, None)
         self.published_at: datetime | None
@@ -56,26 +69,60 @@ class Edition:
 
     def ask(self, sql: str, parameters: Any = None) -> Table:
         """The answer to one statement. InputError when it takes longer than the edition allows, StorageError else."""
+        cursor, patience = self.cursor(), PATIENT if getattr(self._local, "patient", False) else self._seconds
+        watch = threading.Timer(patience, cursor.interrupt)
+        watch.daemon = True
+        self._turns.acquire()
+        watch.start()
         try:
-            found = self.cursor().execute(sql, parameters)
+            found = cursor.execute(sql, parameters)
             described = found.description
             rows = found.fetchall()
         except duckdb.InterruptException as error:
-            raise InputError(f"the answer took longer than {self._seconds:g} seconds and was given up; ask for less") from error
+            raise InputError(f"the answer took longer than {patience:g} seconds and was given up; ask for less") from error
         except duckdb.OutOfMemoryException as error:
             raise InputError("the answer needed more memory than the web app may take; ask for less") from error
         except duckdb.Error as error:
             raise translate(error, self._path) from error
+        finally:
+            watch.cancel()
+            self._turns.release()
         return Table(tuple(c[0] for c in described), tuple(str(c[1]) for c in described), rows)
 
     def kept(self, name: Any, make: Callable[[], T]) -> T:
-        """What ``make`` answers, made once for this edition and kept with it: for the few heavy questions of a page."""
+        """What ``make`` answers, made once for this edition and kept with it: for the few heavy questions of a page, which
+        may take their time (``PATIENT`` seconds) since nobody asks them twice."""
         with self._lock:
-            lock = self._kept.setdefault(name, [threading.Lock(), False, None])
-        with lock[0]:
-            if not lock[1]:
-                lock[2], lock[1] = make(), True
-        return lock[2]
+            kept = self._kept.setdefault(name, _Kept())
+        with kept.lock:
+            if not kept.made:
+                before, self._local.patient = getattr(self._local, "patient", False), True
+                try:
+                    kept.value = make()
+                finally:
+                    self._local.patient = before
+                kept.made = True
+        return kept.value
+
+    def soon(self, name: Any, make: Callable[[], T], seconds: float) -> bool:
+        """Whether ``kept`` has the answer within ``seconds``; if not, it is being made beside. Raises what ``make`` raised."""
+        with self._lock:
+            kept = self._kept.setdefault(name, _Kept())
+            if kept.thread is None and not kept.made:
+                kept.thread = threading.Thread(target=self._make_beside, args=(name, make, kept), daemon=True)
+                kept.thread.start()
+        if kept.thread is not None:
+            kept.thread.join(seconds)
+        if kept.error is not None:
+            error, kept.error, kept.thread = kept.error, None, None  # the next who asks tries again
+            raise error
+        return kept.made
+
+    def _make_beside(self, name: Any, make: Callable[[], Any], kept: _Kept) -> None:
+        try:
+            self.kept(name, make)
+        except Exception as error:
+            kept.error = error
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """This thread's connection, for the functions of ``storage`` that take one."""
@@ -84,7 +131,18 @@ class Edition:
             cursor = self._con.cursor()
             cursor.execute("USE snapshot")
             self._local.cursor = cursor
+            with self._lock:
+                self._cursors.append(cursor)
         return cursor
+
+    def close(self) -> None:
+        """For the end of the process; an edition that is merely out of date closes itself with its last user."""
+        with self._lock:
+            for con in (*self._cursors, self._con):
+                with contextlib.suppress(duckdb.Error):  # a question that is being answered is broken off
+                    con.interrupt()
+                    con.close()
+            self._cursors.clear()
 
 
 class Editions:
@@ -97,6 +155,13 @@ class Editions:
         self._edition: Edition | None = None
         self._damaged: tuple[int, int, int] | None = None  # the file that could not be opened
         self.problem = ""  # why the newest file is not the edition in use
+
+    def close(self) -> None:
+        """Close what is open; the next ``current`` opens anew."""
+        with self._lock:
+            if self._edition is not None:
+                self._edition.close()
+            self._edition = None
 
     def at_hand(self) -> Edition | None:
         """The edition in use where it still is the newest file; else None, and ``current`` has work to do."""
@@ -113,7 +178,9 @@ class Editions:
             stamp = stamp_of(self.home)
             if stamp is None:
                 self._edition = None
-                raise StorageError(f"nothing is published in {self.home.path} yet; run `nextclose run` or `nextclose demo` first")
+                raise StorageError(
+                    f"nothing is published in {self.home.path} yet; run `nextclose run` or `nextclose demo` first"
+                )
             if self._edition is not None and stamp in (self._edition.stamp, self._damaged):
                 return self._edition
             try:

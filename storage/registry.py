@@ -250,8 +250,15 @@ def current_serving(con: duckdb.DuckDBPyConnection, until: date | None = None) -
 
 
 def trained_origins(con: duckdb.DuckDBPyConnection, besides: str | None = None) -> list[date]:
-    """The origins at which models were trained, oldest first; without those of the run ``besides``."""
-    found = con.execute("SELECT DISTINCT origin FROM store.models WHERE run_id IS DISTINCT FROM ? ORDER BY origin", [besides])
+    """The origins at which models were trained and judged, oldest first; without those of the run ``besides``.
+
+    One whose run ended before the gate does not count: nobody would serve, and none be trained, until it is old.
+    """
+    found = con.execute(
+        "SELECT DISTINCT m.origin FROM store.models AS m SEMI JOIN store.decisions AS d ON d.model_id = m.model_id "
+        "WHERE m.run_id IS DISTINCT FROM ? ORDER BY m.origin",
+        [besides],
+    )
     return [row[0] for row in found.fetchall()]
 
 

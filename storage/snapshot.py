@@ -120,12 +120,8 @@ def _seal_file(path: Path) -> str:
     return digest
 
 
-def open_snapshot(
-    home: Home, memory_mb: int = 512, threads: int | None = None, seconds: float | None = None
-) -> duckdb.DuckDBPyConnection:
+def open_snapshot(home: Home, memory_mb: int = 512, threads: int | None = None) -> duckdb.DuckDBPyConnection:
     """A read-only connection to the newest snapshot: no files, no network, no extensions, settings locked.
-
-    ``seconds``: a statement that takes longer is interrupted; this holds for its cursors as well.
 
     Use it as a context manager, and open it anew to see newer runs. Every call is an instance of its own: DuckDB would
     hand out an instance it still has open for the path, and with it the content before the last rename.
@@ -136,8 +132,6 @@ def open_snapshot(
     con = duckdb.connect(":memory:", config=config(memory_mb, threads))
     try:
         con.execute("SET GLOBAL TimeZone = 'UTC'")
-        if seconds is not None:
-            con.execute(f"SET GLOBAL max_execution_time = {int(1000 * seconds)}")
         con.execute(f"ATTACH '{str(home.snapshot).replace(chr(39), chr(39) * 2)}' AS snapshot (READ_ONLY)")
         con.execute("USE snapshot")
         con.execute("SET enable_external_access = false")

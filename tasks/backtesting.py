@@ -21,6 +21,7 @@ from tasks.measure import Measured
 from tasks.policies import COMPUTE, DATABASE, TRAINING
 from tasks.run import Receipt
 from tasks.settings import clash
+from tasks.workers import one_a_core
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,7 @@ def judge_spec(bench: Bench, train_end: date, valid_end: date, test_end: date, e
         if without:
             _note(bench, f"{len(without)} symbols have no sector, first {without[0]}; they are judged under 'unknown'")
     bench.outcome = full_backtest(
-        bench.panel, bench.macro, bench.spec, bench.spans, bench.thresholds, how, stages, show_progress
+        bench.panel, bench.macro, bench.spec, bench.spans, bench.thresholds, how, stages, show_progress, one_a_core
     )  # fmt: skip
     bench.report = bench.outcome.report
     gate = bench.report["gate"]

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import asdict
 from typing import Any
 
 from forecasting.audit.controls import Answer, Case, Size, cases, tally, try_case
-from forecasting.features.user import user_source
 from tasks.clock import now_utc
 from tasks.engine import step
 from tasks.faults import fault_point
 from tasks.listening import tell
 from tasks.policies import TUNING
 from tasks.run import Receipt, Run
-from tasks.workers import become_worker
+from tasks.workers import cores, worker_pool
 
-_MOST_PROCESSES = 16  # each holds TensorFlow: about 700 MB
 _CASES_A_PROCESS = 100  # TensorFlow keeps a little of every network that it ever built
 
 
@@ -32,7 +26,7 @@ def try_cases(run: Run, size: Size, processes: int | None = None) -> Receipt:
     made = cases(size)
     left = [case for case in made if not run.done(_step(case))]
     done = len(made) - len(left)
-    with _workers(min(processes or cores(), max(len(left), 1))) as pool:
+    with worker_pool(min(processes or cores(), max(len(left), 1)), _CASES_A_PROCESS) as pool:
         waiting = {pool.submit(try_case, case, run.settings.gate, run.settings.lstm): case for case in left}
         while waiting:
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -62,30 +56,6 @@ def controls_report(run: Run) -> dict[str, Any]:
         "wrong": [row for row in rows if not row["right_answer"]],
         "promoted": [row["case_name"] for row in rows if row["control"] == "random_walk" and row["answer"] == "promoted"],
     }  # fmt: skip
-
-
-def cores() -> int:
-    """Processes that are worth having on this machine."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(here, _MOST_PROCESSES)
-
-
-@contextmanager
-def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Spawned processes of one thread each, which end with whoever began them."""
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), become_worker, (os.getpid(), user_source()),
-        max_tasks_per_child=_CASES_A_PROCESS,
-    )  # fmt: skip
-    try:
-        yield pool
-        pool.shutdown()
-    except BaseException:
-        for process in set(multiprocessing.active_children()) - before:
-            process.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
 
 
 def _step(case: Case) -> str:

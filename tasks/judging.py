@@ -15,6 +15,8 @@ from tasks.run import Receipt, Run
 from tasks.sectors import read_sectors
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from forecasting.judging.evaluation import Evaluation
     from forecasting.judging.judgement import Judgement
     from forecasting.models import Fitted
@@ -34,13 +36,30 @@ def evaluate(run: Run, origin: date) -> Receipt:
         return Receipt(text="judged before")
     model_id = challenger_of(run, origin)
     evaluation = evaluation_of(run, model_id, origin)
-    rows = evaluation.table.assign(model_id=model_id, span_start=evaluation.span[0], span_end=evaluation.span[1])
+    table = _with_portfolios(judgement_of(run, model_id, origin))
+    rows = table.assign(model_id=model_id, span_start=evaluation.span[0], span_end=evaluation.span[1])
     with run.db.writing(run.lease, run.run_id, name) as tx:
         append_evaluations(tx, rows)
         append_slices(tx, model_id, evaluation.slices)
     skill = ", ".join(f"{evaluation.skill('lstm', 'ewma', h):+.2%} at {h}" for h in evaluation.horizons)
     text = f"skill against EWMA {skill} sessions, {evaluation.span[0]} to {evaluation.span[1]}"
     return Receipt(len(rows) + len(evaluation.slices), text=text)
+
+
+def _with_portfolios(judgement: Judgement) -> pd.DataFrame:
+    """The table of scores, and what the paper portfolio of each forecaster did as metrics ``portfolio_...``."""
+    import pandas as pd
+
+    rows = [
+        (name, judgement.portfolio_horizon, f"portfolio_{figure}", value, figures["sessions"], figures["sessions"])
+        for name, paper in judgement.portfolio.items()
+        for figures in (paper.as_report(),)
+        for figure, value in figures.items()
+        if figure != "sessions"
+    ]
+    columns = ["forecaster", "horizon", "metric", "value", "n_rows", "n_sessions"]
+    table = judgement.evaluation.table
+    return pd.concat([table, pd.DataFrame(rows, columns=columns)], ignore_index=True) if rows else table
 
 
 def evaluation_of(run: Run, model_id: str, origin: date) -> Evaluation:

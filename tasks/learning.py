@@ -12,6 +12,7 @@ from tasks.listening import tell
 from tasks.market import data_digest, macro_of, market_of
 from tasks.policies import TRAINING
 from tasks.run import Receipt, Run
+from tasks.workers import one_a_core
 
 if TYPE_CHECKING:
     from forecasting.models import Fitted
@@ -36,7 +37,9 @@ def train(run: Run, origin: date) -> Receipt:
     panel, macro = market_of(run).until(origin), macro_of(run)
     spans = spans_of(run, origin)
     digest = data_digest(panel, macro, panel.symbols, origin)
-    fitted = fit_model(run.settings.lstm, panel, macro, spans, show_progress, digest, run.settings.rivals.names)
+    fitted = fit_model(
+        run.settings.lstm, panel, macro, spans, show_progress, digest, run.settings.rivals.names, spread=one_a_core
+    )  # fmt: skip
     fitted.card |= {
         "origin": str(origin), "code_version": code_version(), "thresholds_digest": run.settings.gate.digest,
         "inputs": versions_of(fitted.spec.features), "arrays": marks_of(fitted.arrays),

@@ -56,6 +56,7 @@ def not_due(run: Run, newest: date) -> str:
 def _first_difference(run: Run, origin: date, card: dict[str, Any]) -> str | None:
     from forecasting.features.user import user_digests
     from forecasting.intact import versions_of
+    from forecasting.rivals.own import own_digests
     from tasks.learning import spans_of
     from tasks.market import data_digest, macro_of, market_of
     from tasks.opening import code_version
@@ -69,6 +70,8 @@ def _first_difference(run: Run, origin: date, card: dict[str, Any]) -> str | Non
         return "a feature is computed otherwise by now"
     if card.get("rivals") != list(settings.rivals.names):
         return "other rivals are wanted"
+    if card.get("own_rivals", {}) != own_digests(settings.rivals.names):
+        return "a forecaster of your own was changed"
     try:
         spans = spans_of(run, origin)
     except NotEnoughHistory:  # training says so itself

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ WORDS_OF_PICTURES = {
 }
 MOST_LINKS = 50
 SMALLEST_MOVE = 5.0  # percent
+LONG_SECONDS = 5.0
 
 
 def show(report: dict[str, Any], web: str | None = None) -> None:
@@ -156,15 +158,20 @@ def _cell(text: str) -> str:
 
 
 class Progress:
-    """One progress artifact for each long step of a flow run, moved on when it is worth the request."""
+    """One progress artifact for each step of a flow run that takes long, moved on when it is worth the request."""
 
-    def __init__(self) -> None:
+    def __init__(self, long_seconds: float = LONG_SECONDS) -> None:
+        self._long = long_seconds
+        self._began: dict[str, float] = {}
         self._shown: dict[str, tuple[Any, float]] = {}
 
     def moved(self, step: str, done: float) -> None:
         """The step has done the share ``done`` (0..1); small moves are not told."""
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+        now = time.monotonic()
+        if now - self._began.setdefault(step, now) < self._long:
+            return
         share = min(max(done, 0.0), 1.0) * 100
         identity, last = self._shown.get(step, (None, -100.0))
         if share - last < SMALLEST_MOVE and share < 100 or share == last:

@@ -41,6 +41,8 @@ def as_prefect_flow(fn: Callable[..., dict[str, Any]], name: str) -> prefect.Flo
                 report = fn(request)
         except AlreadyRunning as error:
             return _cancelled(error)
+        if report.get("origin") and not listener.named:
+            _rename(f"{name}-{report['origin']}")
         show(report, listener.web)
         announce(name, report)
         return state_of(report)
@@ -101,10 +103,11 @@ class PrefectLog(Listener):
 
     def __init__(self) -> None:
         self.web: str | None = None
+        self.named = False
         self._progress = Progress()
 
     def opened(self, run: Run) -> None:
-        self.web = run.settings.serve.web
+        self.web, self.named = run.settings.serve.web, True
         _rename(f"{run.flow}-{run.origin}")
         self._logger().info("run %s of %s: %d symbols up to %s", run.run_id, run.flow, len(run.symbols), run.origin)
 

@@ -64,6 +64,8 @@ def _why_nothing(run: Run) -> str | None:
     """The sentence for a run that found its session done; None for one that did something."""
     if run.already is None:
         return None
+    if run.origin != run.final:  # asked for, or all that a file holds: what day it is today says nothing
+        return f"the session of {run.origin} was done before"
     return nothing_to_do(calendar_of_run(run), run.now, run.origin, run.settings.source.final_after_minutes)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from forecasting.lstm.machine import FORECAST_TOLERANCE
 from tasks.ledger import target_session
 from tasks.market import data_digest, macro_known, market_known
 from tasks.opening import code_version
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 
 #: What is compared, bit by bit.
 NUMBERS = ("close", "scale", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "p_up")
-#: Largest relative difference of a price, from the same data and model folder, that another processor explains: 6e-9 was seen
-#: between code for AVX-512 and for SSE 4.2 (docs/accountability.md).
-TOLERANCE = 1e-6
+#: Largest relative difference of a price, from the same data and model folder, that another processor explains.
+TOLERANCE = FORECAST_TOLERANCE
 SAME_BITS, OTHER_BITS = 0, 12  # exit codes of the command
 
 
@@ -119,7 +119,7 @@ def contributions_of(con: Any, home: Home, forecast: dict[str, Any], final_after
 def _reasons(
     con: Any, then: AsItWas, forecast: dict[str, Any], recorded: bool, possible: bool, difference: float
 ) -> tuple[Reason, ...]:
-    from forecasting.models import machine_class
+    from forecasting.lstm.machine import machine_class
     from storage.explain import run_of
 
     found = []
@@ -136,7 +136,7 @@ def _reasons(
         found.append(Reason("code", f"it was issued by version {run['code_version']} of the code, this is {version}"))
     trained, here = then.fitted.card.get("machine_class"), machine_class()
     if trained != here:
-        found.append(Reason("machine", f"the model was trained on {trained}, this is {here}"))
+        found.append(Reason("machine", f"the model was trained on {trained}, this is {here}{_apart(trained, here)}"))
     if recorded and not found and possible and difference <= TOLERANCE:
         small = f"no number is off by more than {TOLERANCE:g}: a processor with other instructions rounds so"
         found.append(Reason("processor", small))
@@ -145,6 +145,12 @@ def _reasons(
             Reason("unexplained", "data, model, version and machine class are the recorded ones; please report it as a fault")
         )
     return tuple(found)
+
+
+def _apart(trained: str | None, here: str) -> str:
+    """The parts of two machine classes that differ: '; x86_64-avx512 then, x86_64-avx2 now'."""
+    pairs = zip(str(trained).split("/"), here.split("/"), strict=False)
+    return "".join(f"; {then} then, {now} now" for then, now in pairs if then != now)
 
 
 def _other_data(con: Any, then: AsItWas, forecast: dict[str, Any]) -> str:

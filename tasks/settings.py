@@ -42,6 +42,7 @@ from forecasting.judging.gate import GateThresholds
 from forecasting.lstm import LstmSpec
 from forecasting.quality.thresholds import QualityThresholds
 from forecasting.rivals import RIVALS
+from forecasting.rivals.own import name_of
 from forecasting.search_space import Sampler
 from forecasting.symbols import normalise_symbols
 from sources.macro import macro_source_names
@@ -178,10 +179,22 @@ class Rivals(_Section):
         False, description="also fit GJR-GARCH(1,1)-t for each symbol; needs the extra garch, about 0.1 s a symbol"
     )
 
+    own: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+        (), max_length=10, description="Python files with a forecaster each, executed as they are; from the home folder"
+    )
+
+    @field_validator("own")
+    @classmethod
+    def _one_name_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [name_of(file) for file in value]
+        if len(set(names)) < len(names):
+            raise ValueError("two files of one name would be one forecaster: give one of them another name")
+        return value
+
     @property
     def names(self) -> tuple[str, ...]:
         """The rivals to fit with a model."""
-        return RIVALS + (("garch",) if self.garch else ())
+        return RIVALS + (("garch",) if self.garch else ()) + tuple(name_of(file) for file in self.own)
 
 
 class Retraining(_Section):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import NextcloseError
-from forecasting.features.user import user_source
 from forecasting.lstm import LstmSpec
 from forecasting.tuning import Curve, GivenUp, try_spec
 from tasks.clock import now_utc
-from tasks.workers import become_worker
+from tasks.workers import become_worker, worker_pool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,19 +55,8 @@ def workers(
         yield _here
         _market.clear()
         return
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        parallel, multiprocessing.get_context("spawn"), _begin, (os.getpid(), panel, macro, folds, user_source()),
-        max_tasks_per_child=_TRIALS_A_PROCESS,
-    )  # fmt: skip
-    try:
+    with worker_pool(parallel, _TRIALS_A_PROCESS, _begin, (panel, macro, folds)) as pool:
         yield lambda job: pool.submit(work, job)
-        pool.shutdown()
-    except BaseException:
-        for process in set(multiprocessing.active_children()) - before:
-            process.terminate()  # nobody wants to wait for the end of a training whose outcome nobody takes
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
 
 
 def work(job: Job) -> Outcome:

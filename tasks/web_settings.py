@@ -20,18 +20,24 @@ class WebSettings(BaseModel):
     host: str = Field("127.0.0.1", description="address that `nextclose web` listens on")
     port: int = Field(8070, ge=0, le=65535, description="and the port; 0: any free one")
     hosts: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
-        (), max_length=20, description="names under which it may be asked, beside localhost; needed to listen beyond this machine"
+        (),
+        max_length=20,
+        description="names under which it may be asked, beside localhost; needed to listen beyond this machine",
     )
     token: SecretStr | None = Field(
         None, description="whoever knows it may start runs (POST /api/v1/runs); empty: nobody can. Best in the environment"
     )
     prefect_api: str = Field(
-        "http://127.0.0.1:4200/api", pattern=r"^https?://[^\s/]+(/[^\s]*)?$", description="Prefect's API, for starting and looking up runs"
+        "http://127.0.0.1:4200/api",
+        pattern=r"^https?://[^\s/]+(/[^\s]*)?$",
+        description="Prefect's API, for starting and looking up runs",
     )
     deployment: str = Field(
         "daily/daily", pattern=r"^[\w .-]+/[\w .-]+$", description="flow/deployment that a started run is a run of"
     )
-    explain: bool = Field(True, description="whether a page may ask the network what each feature added (seconds of a child process)")
+    explain: bool = Field(
+        True, description="whether a page may ask the network what each feature added (seconds of a child process)"
+    )
     memory_mb: int = Field(512, ge=128, le=64 * 1024, description="memory that its DuckDB may take, MiB")
     cache_mb: int = Field(64, ge=1, le=8192, description="memory for finished answers, MiB")
     seconds: float = Field(10.0, gt=0, le=300, description="the longest that one question to the snapshot may take")

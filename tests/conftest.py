@@ -1,8 +1,10 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests; how several processes share the tests, and what a run says of itself at its end."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,40 @@ def only_built_in_sources():
     yield
     _registered.clear()
     _registered.update(before)
+
+
+@pytest.fixture
+def figure(record_property) -> Callable[[str], None]:
+    """Say what was counted or measured: it is shown at the end of the run, whichever process the test ran in."""
+    return lambda text: record_property("figure", text)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    reports = (report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind))
+    said = sorted((report.nodeid, text) for report in reports for name, text in report.user_properties if name == "figure")
+    if said:
+        terminalreporter.section("figures")
+    for _, text in said:
+        terminalreporter.line(text)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many processes share the tests: one a core, four at most, since each holds TensorFlow; none for a single file,
+    whose tests stay together."""
+    files = {argument.partition("::")[0] for argument in config.args}
+    if len(files) == 1 and Path(*files).is_file():
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 4) if cores > 1 else 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest begin first, by the seconds of their ``slow`` marks, so that at the end no process waits
+    for another. Inside a file nothing is moved."""
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("slow"):
+            seconds[item.path] += mark.args[0] if mark.args else 10
+    items.sort(key=lambda item: -seconds[item.path])

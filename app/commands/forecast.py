@@ -33,7 +33,8 @@ def forecast(
         rows = records(symbol_forecast(con, name))
         if not rows:
             known = [row["symbol"] for row in records(freshness(con))]
-            raise InputError(f"there is no forecast for {name} in {common.path}{_nearest(name, known)}")
+            ask = f"`nextclose run --symbols {name}` makes one"
+            raise InputError(f"there is no forecast for {name} in {common.path}{_nearest(name, known)} ({ask})")
         accuracy = records(symbol_accuracy(con, name))
     served = [row for row in rows if row["serving"]]
     if common.json:

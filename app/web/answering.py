@@ -9,12 +9,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import cache
 from typing import Any
 
-import anyio.to_thread
+from fastapi.concurrency import run_in_threadpool
 
 from app.web.formats import chosen
+from app.web.static_files import style_hashes
 from forecasting.errors import StorageError
 from storage.editions import Edition, Editions
 
@@ -24,13 +27,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-# Plotly puts one empty <style> into the page and fills it through the CSSOM: the hash is that of the empty text.
-_EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
-SECURITY = {
-    "content-security-policy": (
-        f"default-src 'none'; script-src 'self'; style-src 'self' {_EMPTY_STYLE}; img-src 'self' data: blob:; "
-        "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
+_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "same-origin",
@@ -38,7 +35,18 @@ SECURITY = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-_SECURITY = [(name.encode(), value.encode()) for name, value in SECURITY.items()]
+
+
+@cache
+def security() -> list[tuple[bytes, bytes]]:
+    """The headers of every answer. No inline script and no inline style is run; what Plotly inserts is named by its hash."""
+    policy = (
+        f"default-src 'none'; script-src 'self'; style-src 'self' {' '.join(style_hashes())}; img-src 'self' data: blob:; "
+        "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+    return [(name.encode(), value.encode()) for name, value in {"content-security-policy": policy, **_HEADERS}.items()]
+
+
 #: Below these nothing is kept: files have headers of their own, the others answer for this moment.
 UNKEPT = ("/static/", "/api/v1/health", "/api/v1/runs/started", "/contributions", "/prefect")
 _SMALLEST_GZIP, _LARGEST_KEPT = 800, 8 * 1024 * 1024
@@ -94,10 +102,11 @@ class Answering:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        send = _with_security(send)
         reading = scope["method"] in ("GET", "HEAD")
         if not reading or any(part in scope["path"] for part in UNKEPT):
-            if not scope["path"].startswith("/static/"):
+            if scope["path"].startswith("/static/"):
+                scope.setdefault("state", {}).update(edition=None, problem="")
+            else:
                 await self._edition_into(scope)
             await self.app(_as_get(scope), receive, _without_body(send) if scope["method"] == "HEAD" else send)
             return
@@ -112,7 +121,7 @@ class Answering:
         edition, problem = self.editions.at_hand(), ""
         if edition is None:
             try:
-                edition = await anyio.to_thread.run_sync(self.editions.current)
+                edition = await run_in_threadpool(self.editions.current)
             except StorageError as error:
                 problem = str(error)
         scope.setdefault("state", {}).update(edition=edition, problem=problem)
@@ -127,12 +136,14 @@ class Answering:
         told = f"{self.version}|{edition.id}|{epoch}|{scope['path']}?{query}|{form}"
         key = hashlib.sha256(told.encode()).hexdigest()[:32]
         tag = f'W/"{key}"'.encode()
-        published = format_datetime(edition.published_at, usegmt=True).encode() if edition.published_at else None
+        published = _http_date(edition.published_at)
         same = any(part.strip() == tag for part in asked.get(b"if-none-match", b"").split(b","))
         if b"if-none-match" not in asked and published and scope["path"].startswith("/api/"):
             same = asked.get(b"if-modified-since") == published  # equal, not later: a restored snapshot may be older
         if same:
-            await _send(send, 304, [(b"etag", tag), (b"cache-control", b"no-cache"), (b"vary", b"accept, accept-encoding")], b"")
+            await _send(
+                send, 304, [(b"etag", tag), (b"cache-control", b"no-cache"), (b"vary", b"accept, accept-encoding")], b""
+            )
             return
         answer = self.kept.get(key)
         if answer is None:
@@ -145,7 +156,7 @@ class Answering:
                     headers.append((b"last-modified", published))
             packed = b""
             if len(answer.body) >= _SMALLEST_GZIP and _packs(headers):
-                packed = await anyio.to_thread.run_sync(gzip.compress, answer.body, 6)
+                packed = await run_in_threadpool(gzip.compress, answer.body, 6)
             answer = Answer(answer.status, headers, answer.body, packed)
             if answer.status == 200 and answer.size <= _LARGEST_KEPT:
                 self.kept.put(key, answer)
@@ -173,6 +184,11 @@ class Answering:
         return Answer(status, headers, b"".join(parts), b"")
 
 
+def _http_date(instant: datetime | None) -> bytes | None:
+    """As HTTP writes it."""
+    return None if instant is None else format_datetime(instant.astimezone(UTC), usegmt=True).encode()
+
+
 def _as_get(scope: Scope) -> Scope:
     """HEAD is GET without the body; the routes know GET alone."""
     return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
@@ -183,10 +199,10 @@ def _packs(headers: list[tuple[bytes, bytes]]) -> bool:
     return kind.startswith((b"text/", b"application/json", b"image/svg", b"application/vnd.apache.arrow"))
 
 
-def _with_security(send: Send) -> Send:
+def with_security(send: Send) -> Send:
     async def sending(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", []), *_SECURITY]
+            message["headers"] = [*message.get("headers", []), *security()]
         await send(message)
 
     return sending

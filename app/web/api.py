@@ -35,7 +35,12 @@ def api_router() -> APIRouter:
     for question in QUESTIONS:
         _add(router, question, question.path, question.filters)
     _add(
-        router, LATEST, "/forecasts/{symbol}", ("horizon", "forecaster"), ("symbol",), "The newest served forecast of one symbol"
+        router,
+        LATEST,
+        "/forecasts/{symbol}",
+        ("horizon", "forecaster"),
+        ("symbol",),
+        "The newest served forecast of one symbol",
     )
     _add(
         router, HISTORY, "/forecasts/{symbol}/history",
@@ -68,7 +73,9 @@ def _add(
         edition = edition_of(request)
         table = question.ask(edition, asked.limit + 1, asked.offset, **given)
         if "symbol" in named and not table.rows and not asked.offset:
-            return _nothing(f"there is nothing of {named['symbol']} that fits; `nextclose forecast {named['symbol']}` says more")
+            return _nothing(
+                f"there is nothing of {named['symbol']} that fits; `nextclose forecast {named['symbol']}` says more"
+            )
         return _formed(request, edition, table, asked)
 
     kinds = {"symbol": SymbolInPath, "origin": DayInPath}

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from fastapi.exceptions import RequestValidationError, StarletteHTTPException
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
-from app.web.answering import Answering
+from app.web.answering import Answering, with_security
 from app.web.api import PREFIX, api_router, problem
 from app.web.calendars import Calendars
 from app.web.formats import as_json
@@ -22,7 +21,9 @@ from app.web.pages import Pages
 from app.web.single import single_router
 from app.web.starting import Door, Prefect, starting_router
 from app.web.static_files import static_router
-from forecasting.errors import InputError, NextcloseError, StorageError
+from app.web.warming import Warming
+from forecasting.errors import InputError, NextcloseError, StorageError, SymbolError
+from forecasting.symbols import normalise_symbol
 from storage.editions import Editions
 from storage.home import Home
 from tasks.web_settings import WebSettings
@@ -30,7 +31,6 @@ from tasks.web_settings import WebSettings
 log = logging.getLogger("nextclose.web")
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-THREADS = 8  # pages made side by side; more would only wait for the same two cores
 
 _DESCRIPTION = """Forecasts of the next closes, their scores, models, gate decisions, data quality and runs: the public views of the
 published snapshot. Every table comes as JSON, CSV, Arrow or Parquet, by `?format=` or the Accept header. An answer names the
@@ -39,9 +39,10 @@ edition that it is from; ask again with its ETag and a 304 says that nothing was
 
 def create_app(
     home: Home, settings: WebSettings | None = None, *, now: Callable[[], datetime] | None = None, password: str | None = None,
-    calendars: Calendars | None = None,
+    calendars: Calendars | None = None, warm: bool = True,
 ) -> FastAPI:  # fmt: skip
-    """The web app of a home. ``now``: the clock; ``password``: user:password of the Prefect server, to start runs with."""
+    """The web app of a home. ``now``: the clock; ``password``: user:password of the Prefect server, to start runs with.
+    ``warm``: make the dear parts of a new edition before somebody waits for them."""
     from tasks.clock import now_utc
 
     settings, version = settings or WebSettings(), _version()
@@ -62,10 +63,11 @@ def create_app(
     app.include_router(pages.router())
     _errors(app, pages)
     app.state.editions, app.state.calendars = editions, calendars
-    hosts = [*LOCAL_HOSTS, *settings.hosts]
-    # The last one added is the outermost: headers and the cache stand around everything else.
-    app.add_middleware(_Guarded, hosts=hosts)
-    app.add_middleware(Answering, editions=editions, epoch=calendars.epoch, cache_mb=settings.cache_mb, version=_build(version))
+    # The last one added is the outermost.
+    app.add_middleware(
+        Answering, editions=editions, epoch=Warming(calendars, warm).epoch, cache_mb=settings.cache_mb, version=_build(version)
+    )
+    app.add_middleware(_Guarded, hosts=[*LOCAL_HOSTS, *settings.hosts])
     return app
 
 
@@ -74,16 +76,15 @@ def _lifespan(app: FastAPI) -> Any:
 
     @asynccontextmanager
     async def span(_: FastAPI):  # type: ignore[no-untyped-def]
-        import anyio.to_thread
-
-        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         yield
+        app.state.editions.close()
 
     return span(app)
 
 
 class _Guarded:
-    """Refuses what no page of ours asks for: an unknown host, a method that writes. Each with a line in the log."""
+    """Stands outermost: an unknown host gets nothing, not even what is kept for others; every refusal has a line in the log,
+    every answer the headers that tell a browser to be strict."""
 
     def __init__(self, app: Any, hosts: list[str]) -> None:
         self.app, self.trusted = app, TrustedHostMiddleware(app, allowed_hosts=hosts, www_redirect=False)
@@ -92,6 +93,8 @@ class _Guarded:
         if scope["type"] != "http":
             await self.trusted(scope, receive, send)
             return
+
+        send = with_security(send)
 
         async def watching(message: Any) -> None:
             if message["type"] == "http.response.start" and message["status"] in (400, 405, 422):
@@ -109,9 +112,9 @@ def _errors(app: FastAPI, pages: Pages) -> None:
         return pages.refusal(request, status, detail)
 
     async def not_usable(request: Request, error: RequestValidationError) -> Response:
-        told = [{"where": [str(p) for p in e["loc"]], "what": e["msg"].removeprefix("Value error, ")} for e in error.errors()]
+        told = [{"where": [str(part) for part in e["loc"]], "what": _said(e)} for e in error.errors()]
         first = told[0] if told else {"where": ["?"], "what": "not usable"}
-        return answer(request, 422, f"{first['where'][-1]}: {first['what']}", told)
+        return answer(request, 422, f"{' '.join(first['where'][1:]) or 'the body'}: {first['what']}", told)
 
     async def ours(request: Request, error: NextcloseError) -> Response:
         status = 503 if isinstance(error, StorageError) else 422 if isinstance(error, InputError) else 500
@@ -119,7 +122,7 @@ def _errors(app: FastAPI, pages: Pages) -> None:
             return pages.nothing_published(request, str(error))
         return answer(request, status, str(error))
 
-    async def http(request: Request, error: HTTPException) -> Response:
+    async def http(request: Request, error: StarletteHTTPException) -> Response:
         made = answer(request, error.status_code, str(error.detail))
         for name, value in (error.headers or {}).items():
             made.headers[name] = value
@@ -127,7 +130,20 @@ def _errors(app: FastAPI, pages: Pages) -> None:
 
     app.add_exception_handler(RequestValidationError, not_usable)  # type: ignore[arg-type]
     app.add_exception_handler(NextcloseError, ours)  # type: ignore[arg-type]
-    app.add_exception_handler(HTTPException, http)  # type: ignore[arg-type]
+    app.add_exception_handler(StarletteHTTPException, http)  # type: ignore[arg-type]
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """What is wrong with a parameter; of a symbol in our own words."""
+    names = {"symbol", "symbols", "name"}
+    if error["type"] in ("string_pattern_mismatch", "string_too_long", "string_too_short") and names & set(
+        map(str, error["loc"])
+    ):
+        try:
+            normalise_symbol(error["input"])
+        except SymbolError as why:
+            return str(why)
+    return error["msg"].removeprefix("Value error, ")
 
 
 def _version() -> str:
@@ -138,7 +154,9 @@ def _version() -> str:
 
 def _build(version: str) -> str:
     """Changes with the version and with the files of this package, so that no answer of older code is kept."""
-    seen = [f"{path.name}{path.stat().st_mtime_ns}" for path in sorted(Path(__file__).parent.rglob("*.*")) if path.suffix != ".pyc"]
+    seen = [
+        f"{path.name}{path.stat().st_mtime_ns}" for path in sorted(Path(__file__).parent.rglob("*.*")) if path.suffix != ".pyc"
+    ]
     return hashlib.sha256("|".join([version, *seen]).encode()).hexdigest()[:12]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+from app.web.queries import fresh
 from storage.editions import Edition
 
 log = logging.getLogger("nextclose.web")
@@ -66,7 +67,9 @@ class Calendars:
 
     def _lags(self, newest: dict[str, date]) -> list[Lag]:
         now = self.now()
-        return sorted((self._lag(name, day, now) for name, day in newest.items()), key=lambda lag: (-lag.newest.toordinal(), lag.calendar))
+        return sorted(
+            (self._lag(name, day, now) for name, day in newest.items()), key=lambda lag: (-lag.newest.toordinal(), lag.calendar)
+        )
 
     def _lag(self, name: str, newest: date, now: datetime) -> Lag:
         coming = self._coming.get(name)
@@ -105,8 +108,8 @@ class Calendars:
 def newest_of(edition: Edition) -> dict[str, date]:
     """The newest stored session of each calendar."""
 
-    def make() -> dict[str, date]:
-        rows = edition.ask("SELECT calendar, max(last_session) FROM freshness WHERE calendar IS NOT NULL GROUP BY calendar").rows
-        return dict(rows)
-
-    return edition.kept("newest sessions", make)
+    newest: dict[str, date] = {}
+    for row in fresh(edition).values():
+        if row["calendar"] and row["last_session"]:
+            newest[row["calendar"]] = max(newest.get(row["calendar"], row["last_session"]), row["last_session"])
+    return newest

@@ -57,18 +57,21 @@ def _draw(axes: Any, chart: Chart, layer: Layer, bars: list[Layer]) -> None:
     colour = COLOURS[layer.role]
     x = [_day(v) for v in layer.x] if chart.x_kind == "date" else list(layer.x)
     y = [float("nan") if v is None else v for v in layer.y]
+    if chart.x_kind == "category" and layer.kind != "bars" and bars:
+        x = [list(bars[0].x).index(v) for v in layer.x]
     if layer.kind == "band":
         high = [float("nan") if v is None else v for v in layer.high]
         axes.fill_between(x, y, high, color=colour, alpha=_ALPHA.get(layer.role, 0.2), linewidth=0, label=layer.name)
     elif layer.kind == "bars":
-        place, share = bars.index(layer), 0.8 / len(bars)
+        place, share = (0, 0.6) if chart.stacked else (bars.index(layer), 0.8 / len(bars))
+        below = [sum(o.y[i] or 0.0 for o in bars[: bars.index(layer)]) for i in range(len(y))] if chart.stacked else None
         if chart.x_kind == "category":
             names = list(dict.fromkeys(name for one in bars for name in one.x))
             axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > 8 else 0)
-            x = [names.index(name) + (place - (len(bars) - 1) / 2) * share for name in layer.x]
+            x = [names.index(name) + (0 if chart.stacked else (place - (len(bars) - 1) / 2) * share) for name in layer.x]
         wide = share if chart.x_kind == "category" else 20 if chart.x_kind == "date" else share
         error = [float("nan") if v is None else v for v in layer.error] or None
-        axes.bar(x, y, wide, color=colour, label=layer.name, yerr=error, error_kw={"linewidth": 0.8}, capsize=2)
+        axes.bar(x, y, wide, bottom=below, color=colour, label=layer.name, yerr=error, error_kw={"linewidth": 0.8}, capsize=2)
     elif layer.kind == "dots":
         axes.plot(x, y, color=colour, marker="o", markersize=4, linestyle="none", label=layer.name)
     elif layer.kind == "marks":

@@ -8,7 +8,22 @@ from datetime import date, datetime
 from typing import Any
 
 #: What a layer is, which decides its colour and stroke everywhere: lines and bands of ours, what came true, the naive one.
-ROLES = ("ours", "actual", "naive", "wide", "middle", "narrow", "promise", "good", "bad", "first", "second", "third", "fourth", "fifth")
+ROLES = (
+    "ours",
+    "actual",
+    "naive",
+    "wide",
+    "middle",
+    "narrow",
+    "promise",
+    "good",
+    "bad",
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+)
 SERIES = ("first", "second", "third", "fourth", "fifth")
 
 
@@ -44,6 +59,7 @@ class Chart:
     y_form: str = "number"
     zero: bool = False  # draw the line y = 0
     square: bool = False
+    stacked: bool = False
     range_y: tuple[float, float] | None = None
 
     @property
@@ -60,7 +76,7 @@ class Chart:
             }
             for layer in self.layers
         ]  # fmt: skip
-        names = ("key", "title", "about", "x_label", "y_label", "x_kind", "y_form", "zero", "square", "range_y")
+        names = ("key", "title", "about", "x_label", "y_label", "x_kind", "y_form", "zero", "square", "stacked", "range_y")
         return {name: getattr(self, name) for name in names} | {"layers": layers}
 
 

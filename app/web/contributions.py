@@ -53,7 +53,17 @@ class Asker:
         return told
 
     def _ask(self, symbol: str, origin: date, horizon: int) -> Told:
-        command = [sys.executable, "-m", "app.cli", "explain", "--home", str(self.home.path), "--horizon", str(horizon), "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "app.cli",
+            "explain",
+            "--home",
+            str(self.home.path),
+            "--horizon",
+            str(horizon),
+            "--json",
+        ]
         command += ["--", symbol, str(origin)]
         root = Path(__file__).parents[2]
         try:

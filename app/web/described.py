@@ -65,18 +65,21 @@ def description_of(question: Question, one: bool) -> dict[int | str, dict[str, A
     }
     table = {
         MEDIA["json"]: {"schema": schema, "example": {**envelope, "rows": [row]}},
-        "text/csv": {"schema": {"type": "string"}, "example": f"{','.join(row)}\r\n{','.join(str(v) for v in row.values())}\r\n"},
+        "text/csv": {
+            "schema": {"type": "string"},
+            "example": f"{','.join(row)}\r\n{','.join(str(v) for v in row.values())}\r\n",
+        },
         MEDIA["arrow"]: {"schema": {"type": "string", "format": "binary"}},
         MEDIA["parquet"]: {"schema": {"type": "string", "format": "binary"}},
     }
     described = {
         200: {"description": "the rows", "content": table},
         304: {"description": "the same edition as that of If-None-Match or If-Modified-Since"},
-        422: _problem("a parameter that is unknown, mistyped or out of its bounds"),
-        503: _problem("no snapshot is published, or it cannot be read"),
+        422: problem_schema("a parameter that is unknown, mistyped or out of its bounds"),
+        503: problem_schema("no snapshot is published, or it cannot be read"),
     }
-    return described | ({404: _problem("nothing of this symbol")} if one else {})
+    return described | ({404: problem_schema("nothing of this symbol")} if one else {})
 
 
-def _problem(text: str) -> dict[str, Any]:
+def problem_schema(text: str) -> dict[str, Any]:
     return {"description": text, "content": {"application/json": {"schema": PROBLEM}}}

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.web import queries
 from app.web.calendars import Lag
-from app.web.questions import DISAGREEMENTS, FINDINGS, FRESHNESS, QUARANTINE
+from app.web.questions import DISAGREEMENTS, FINDINGS, QUARANTINE
 from sources.catalogue import CATALOGUE
 from storage.editions import Edition
 
@@ -17,9 +17,13 @@ _LATE_SHOWN = 200
 
 def health(edition: Edition, lags: list[Lag], now: datetime) -> dict[str, Any]:
     """Everything the page shows."""
-    fresh = FRESHNESS.rows(edition, limit=1_000_000)
+    fresh = list(queries.fresh(edition).values())
     late = [row for row in fresh if row["sessions_behind"]]
-    behind = [row for row in fresh if row["last_origin"] is not None and row["last_session"] and row["last_origin"] < row["last_session"]]
+    behind = [
+        row
+        for row in fresh
+        if row["last_origin"] is not None and row["last_session"] and row["last_origin"] < row["last_session"]
+    ]
     return {
         "lags": lags, "symbols": len(fresh), "late": late[:_LATE_SHOWN], "late_count": len(late),
         "no_forecast": [row["symbol"] for row in fresh if row["last_origin"] is None], "behind": behind[:_LATE_SHOWN],

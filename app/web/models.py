@@ -11,7 +11,19 @@ from app.web.questions import DECISIONS, DRIFT, EVALUATIONS, MODELS, TRIALS
 from app.web.svg import parallel
 from storage.editions import Edition
 
-METRICS = ("pinball", "mae", "rmse", "mse", "mape", "mase", "direction", "rank_correlation", "coverage_50", "coverage_80", "coverage_90")
+METRICS = (
+    "pinball",
+    "mae",
+    "rmse",
+    "mse",
+    "mape",
+    "mase",
+    "direction",
+    "rank_correlation",
+    "coverage_50",
+    "coverage_80",
+    "coverage_90",
+)
 #: Metrics of which more is better; of the coverages, nearer to the name is.
 HIGHER = ("direction", "rank_correlation")
 
@@ -78,7 +90,15 @@ def comparison(edition: Edition, a: dict[str, Any], b: dict[str, Any]) -> dict[s
     specs = [card.get("spec", {}) for card in cards]
     names = sorted(set(specs[0]) | set(specs[1]))
     changed = [(n, _told(specs[0].get(n)), _told(specs[1].get(n))) for n in names if specs[0].get(n) != specs[1].get(n)]
-    tables = [{(r["horizon"], m): v for r in score_table(edition, model["model_id"]) if r["forecaster"] == "lstm" for m, v in r["metrics"].items()} for model in (a, b)]
+    tables = [
+        {
+            (r["horizon"], m): v
+            for r in score_table(edition, model["model_id"])
+            if r["forecaster"] == "lstm"
+            for m, v in r["metrics"].items()
+        }
+        for model in (a, b)
+    ]
     rows = []
     for key in sorted(set(tables[0]) | set(tables[1]), key=lambda k: (k[0], METRICS.index(k[1]) if k[1] in METRICS else 99)):
         if key[1] in METRICS:
@@ -100,7 +120,10 @@ def studies(edition: Edition) -> list[dict[str, Any]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for row in TRIALS.rows(edition, limit=2000):
         found.setdefault(row["study"], []).append({**row, "changes": json.loads(row["changes_json"] or "{}")})
-    return [{"study": name, "trials": rows, "picture": _picture(rows), "complete": sum(r["state"] == "complete" for r in rows)} for name, rows in found.items()]
+    return [
+        {"study": name, "trials": rows, "picture": _picture(rows), "complete": sum(r["state"] == "complete" for r in rows)}
+        for name, rows in found.items()
+    ]
 
 
 def _picture(rows: list[dict[str, Any]]) -> str:
@@ -136,4 +159,12 @@ def _both(cards: list[dict[str, Any]], models: tuple[dict[str, Any], ...]) -> Ch
         for i, member in enumerate(card.get("history", [])):
             name = f"{model['model_id'][:8]}, network {i + 1}"
             layers.append(line(name, role, member["updates"], member["valid_loss"], dash=i > 0))
-    return Chart("training", "Validation loss during training", "validation losses of both models", tuple(layers), "gradient steps", "loss", "number")
+    return Chart(
+        "training",
+        "Validation loss during training",
+        "validation losses of both models",
+        tuple(layers),
+        "gradient steps",
+        "loss",
+        "number",
+    )

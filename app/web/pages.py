@@ -8,10 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi import Path as InPath
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.exceptions import HTTPException
 
 from app.web import contributions, health, models, runs, scores, symbol, today
 from app.web.api import edition_of
@@ -30,7 +29,10 @@ from tasks.web_settings import WebSettings
 TEMPLATES = Path(__file__).parent / "templates"
 Span = Literal["3m", "1y", "3y", "all"]
 Mode = Literal["live", "backfill"]
+Asked = Annotated[Horizon | None, Query()]
+Named = Annotated[Word | None, Query()]
 ChartKey = Annotated[str, InPath(pattern=r"^[a-z-]{1,30}$")]
+_WAITS = 4.0  # seconds that a page waits for what is being counted
 _DRAWING = threading.Lock()  # Matplotlib's fonts are shared by all threads
 
 
@@ -47,7 +49,7 @@ def environment() -> Environment:
 
 def chart_json(chart: Chart) -> Any:
     """The chart for a data block in the page: as it stands in a script element, nothing in it can end that element."""
-    from markupsafe import Markup
+    from app.web.words import Markup
 
     text = as_json(chart.plain()).decode()
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
@@ -59,11 +61,18 @@ class Pages:
     def __init__(
         self, home: Home, settings: WebSettings, calendars: Calendars, prefect: Prefect, door: Door | None, now: Callable[[], datetime]
     ) -> None:  # fmt: skip
-        self.home, self.settings, self.calendars, self.prefect, self.door, self.now = home, settings, calendars, prefect, door, now
+        self.home, self.settings, self.calendars, self.prefect, self.door, self.now = (
+            home,
+            settings,
+            calendars,
+            prefect,
+            door,
+            now,
+        )
         self.env = environment()
         self.asker = contributions.Asker(home)
 
-    def shown(self, request: Request, name: str, status: int = 200, **values: Any) -> Response:
+    def shown(self, request: Request, name: str, code: int = 200, /, **values: Any) -> Response:
         """The template with what every page says: which edition, how fresh."""
         edition: Edition | None = request.state.edition
         banner = None
@@ -71,9 +80,14 @@ class Pages:
             self.calendars.epoch(edition)
             banner = today.banner(self.calendars.lags(edition), True)
         text = self.env.get_template(name).render(
-            edition=edition, banner=banner, path=request.url.path, door=self.door is not None, explains=self.settings.explain, **values
+            edition=edition,
+            banner=banner,
+            path=request.url.path,
+            door=self.door is not None,
+            explains=self.settings.explain,
+            **values,
         )
-        return Response(text, status, media_type="text/html; charset=utf-8")
+        return Response(text, code, media_type="text/html; charset=utf-8")
 
     def refusal(self, request: Request, status: int, detail: str) -> Response:
         titles = {404: "There is no such page", 405: "Not here", 422: "That cannot be shown", 400: "That cannot be answered"}
@@ -106,18 +120,18 @@ class Pages:
             only: Literal["", "late", "stale", "fallback", "backfill"] = "", page: Annotated[int, Query(ge=1, le=100_000)] = 1,
         ) -> Response:  # fmt: skip
             edition = edition_of(request)
-            shown = today.today(edition, q=q.strip(), sort=sort, down=dir == "down", who=who, only=only, page=page)
+            shown = today.chosen(edition, q=q.strip(), sort=sort, down=dir == "down", who=who, only=only, page=page)
             if not shown.total:
-                return self.shown(request, "empty.html", title="No forecasts yet", detail="the store is empty", home=str(self.home.path))
+                return self.shown(
+                    request, "empty.html", title="No forecasts yet", detail="the store is empty", home=str(self.home.path)
+                )
             serves = models.queries.champions(edition)
             return self.shown(
-                request, "today.html", today=shown, q=q, sort=sort, dir=dir, who=who, only=only, links=today.sort_links(shown),
+                request, "today.html", today=shown, q=q, sort=sort, dir=dir, who=who, only=only, ranked=today.ranked(shown), links=today.sort_links(shown),
                 champion=serves[0] if serves else None,
             )  # fmt: skip
 
     def _symbol(self, router: APIRouter) -> None:
-        Asked = Annotated[Horizon | None, Query()]
-
         @router.get("/ask")
         def ask(request: Request, symbol: Annotated[str, Query(max_length=60)] = "") -> Response:
             from urllib.parse import quote
@@ -161,7 +175,10 @@ class Pages:
         def page(
             request: Request, mode: Mode | None = None, span: Span = "1y", horizon: Annotated[Horizon | None, Query()] = None
         ) -> Response:
-            found = scores.scores(edition_of(request), mode, span, horizon)
+            edition = edition_of(request)
+            if not edition.soon(("counted", span), lambda: scores.count(edition, span), _WAITS):
+                return self.shown(request, "counting.html", 202, span=span)  # is not kept, and asks again by itself
+            found = scores.scores(edition, mode, span, horizon)
             return self.shown(request, "scoreboard.html", s=found, spans=list(scores.SPANS), cost=scores.COST_BPS)
 
         @router.get("/scoreboard/{key}.png")
@@ -209,8 +226,6 @@ class Pages:
             return self.shown(request, "api.html", questions=QUESTIONS)
 
     def _runs(self, router: APIRouter) -> None:
-        Named = Annotated[Word | None, Query()]
-
         @router.get("/runs")
         def page(
             request: Request, flow: Named = None, status: Named = None, page: Annotated[int, Query(ge=1, le=100_000)] = 1
@@ -239,7 +254,11 @@ class Pages:
                 page = self.prefect.page_of(known[0]["flow"], known[0]["started_at"])
             except Exception as error:  # it may be down, or want another password; our ledger needs neither
                 api = self.settings.prefect_api
-                raise HTTPException(502, f"Prefect at {api} does not answer ({type(error).__name__}); `nextclose serve` starts it") from None
+                raise HTTPException(
+                    502, f"Prefect at {api} does not answer ({type(error).__name__}); `nextclose serve` starts it"
+                ) from None
             if page is None:
-                raise HTTPException(404, f"Prefect knows of no run {run}: it was made from the command line, or its record is gone")
+                raise HTTPException(
+                    404, f"Prefect knows of no run {run}: it was made from the command line, or its record is gone"
+                )
             return Response(status_code=303, headers={"location": page})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -13,7 +14,8 @@ from forecasting.errors import SymbolError
 from forecasting.symbols import normalise_symbol
 
 MOST_NAMES = 500
-SYMBOL_PATTERN = r"^[A-Za-z0-9^][A-Za-z0-9.^=&-]{0,19}$"
+#: What ``normalise_symbol`` lets in, in either case: no two points side by side.
+SYMBOL_PATTERN = r"^[A-Za-z0-9^](\.?[A-Za-z0-9^=&-])*\.?$"
 
 
 def symbol_of(text: str) -> str:
@@ -33,16 +35,23 @@ def _split(value: Any) -> Any:
     return value
 
 
-Symbol = Annotated[str, AfterValidator(symbol_of), Field(min_length=1, max_length=20, pattern=SYMBOL_PATTERN)]
+def _written_out(value: Any) -> Any:
+    """A date as YYYY-MM-DD; pydantic by itself also takes seconds since 1970."""
+    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        raise ValueError("a date such as 2026-11-18")
+    return value
+
+
+Symbol = Annotated[str, Field(min_length=1, max_length=20, pattern=SYMBOL_PATTERN), AfterValidator(symbol_of)]
 Word = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9_]+$")]
 Text = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9_ .:/-]+$")]
 Hex = Annotated[str, Field(min_length=4, max_length=64, pattern=r"^[0-9a-f]+$")]
 Horizon = Annotated[int, Field(ge=1, le=250)]
-Day = Annotated[date, Field(ge=date(1900, 1, 1), le=date(2200, 1, 1))]
+Day = Annotated[date, BeforeValidator(_written_out)]
 
-_SYMBOLS = Annotated[list[Symbol] | None, BeforeValidator(_split), Field(max_length=MOST_NAMES)]
-_HORIZONS = Annotated[list[Horizon] | None, BeforeValidator(_split), Field(max_length=20)]
-_WORDS = Annotated[list[Word] | None, BeforeValidator(_split), Field(max_length=50)]
+_SYMBOLS = Annotated[Annotated[list[Symbol], Field(max_length=MOST_NAMES)] | None, BeforeValidator(_split)]
+_HORIZONS = Annotated[Annotated[list[Horizon], Field(max_length=20)] | None, BeforeValidator(_split)]
+_WORDS = Annotated[Annotated[list[Word], Field(max_length=50)] | None, BeforeValidator(_split)]
 
 #: Filter -> its type and what it says in the description.
 KNOWN: dict[str, tuple[Any, str]] = {

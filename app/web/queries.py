@@ -8,7 +8,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from app.web.questions import FRESHNESS, LATEST
 from storage.editions import Edition
+
+ALL = 10_000_000  # rows: no bound but the memory that the edition may take
 
 LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 QUANTILES = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
@@ -30,16 +33,15 @@ FROM store.serving AS s ORDER BY s.origin DESC, s.position DESC"""
 # One pass for all three cuts: each rival's loss on the rows that were served, beside the loss of what was served.
 _SKILL = """
 WITH served AS (
-    SELECT symbol, origin, horizon, mode, pinball FROM forecasts WHERE settled AND origin >= $since
+    SELECT symbol, origin, horizon, mode, pinball FROM forecasts WHERE settled AND origin BETWEEN $since AND $until
 )
 SELECT
     r.forecaster, s.horizon, s.mode, date_trunc('month', s.origin)::DATE AS month, s.symbol,
     grouping(month) = 0 AS by_month, grouping(s.symbol) = 0 AS by_symbol,
-    count(*) AS n, count(DISTINCT s.origin) AS n_sessions,
-    1 - sum(s.pinball) / nullif(sum(r.pinball), 0) AS skill
+    count(*) AS n, sum(s.pinball) AS ours, sum(r.pinball) AS theirs
 FROM served AS s
 JOIN store.scores AS r ON r.symbol = s.symbol AND r.origin = s.origin AND r.horizon = s.horizon
-WHERE r.origin >= $since
+WHERE r.origin BETWEEN $since AND $until
 GROUP BY GROUPING SETS (
     (r.forecaster, s.horizon, s.mode),
     (r.forecaster, s.horizon, s.mode, month),
@@ -47,18 +49,17 @@ GROUP BY GROUPING SETS (
 )
 ORDER BY s.horizon, r.forecaster, month, s.symbol"""
 
-_BELOW = f"""
-SELECT horizon, mode, count(*) AS n, count(DISTINCT origin) AS n_sessions, min(origin) AS first_origin, max(origin) AS last_origin,
-    {", ".join(f"avg((close_at_target <= {q})::INTEGER) AS below_{q[1:]}" for q in QUANTILES)},
-    avg(inside_80::INTEGER) AS coverage_80, avg(inside_90::INTEGER) AS coverage_90, avg(pinball) AS pinball, avg(abs_error) AS mae,
-    avg(abs(close_at_target - close) / close) AS mae_persistence, avg(direction_hit::INTEGER) AS direction_hit_rate
-FROM forecasts WHERE settled AND origin >= $since GROUP BY horizon, mode ORDER BY horizon, mode"""
+_SUMS = {
+    **{f"below_{q[1:]}": f"(close_at_target <= {q})::INTEGER" for q in QUANTILES},
+    "coverage_80": "inside_80::INTEGER", "coverage_90": "inside_90::INTEGER", "pinball": "pinball", "mae": "abs_error",
+    "mae_persistence": "abs(close_at_target - close) / close", "direction_hit_rate": "direction_hit::INTEGER",
+}  # fmt: skip
 
-_MONTHS = """
-SELECT horizon, mode, date_trunc('month', origin)::DATE AS month, count(*) AS n, avg(inside_80::INTEGER) AS coverage_80,
-    avg(inside_90::INTEGER) AS coverage_90, avg(abs_error) AS mae, avg(abs(close_at_target - close) / close) AS mae_persistence
-FROM forecasts WHERE settled AND origin >= $since AND ($symbol::VARCHAR IS NULL OR symbol = $symbol)
-GROUP BY ALL ORDER BY month, horizon, mode"""
+_MONTHS = f"""
+SELECT horizon, mode, date_trunc('month', origin)::DATE AS month, count(*) AS n, count(DISTINCT origin) AS n_sessions,
+    min(origin) AS first_origin, max(origin) AS last_origin, count(direction_hit) AS n_called,
+    {", ".join(f"sum({what})::DOUBLE AS {name}" for name, what in _SUMS.items())}
+FROM forecasts WHERE settled AND origin BETWEEN $since AND $until GROUP BY ALL ORDER BY month, horizon, mode"""
 
 # As forecasting/judging/portfolio.py: the top fifth of the ranking bought, the bottom fifth sold, equal weights, held for the
 # horizon, so that `horizon` such portfolios overlap. Trades are charged as if each change of the ranking changed everything.
@@ -67,7 +68,7 @@ WITH ranked AS (
     SELECT origin, horizon, mode, ln(close_at_target / close) AS came, ln(q50 / close) / nullif(scale, 0) AS signal,
         row_number() OVER (PARTITION BY origin, horizon, mode ORDER BY ln(q50 / close) / nullif(scale, 0), symbol) AS place,
         count(*) OVER (PARTITION BY origin, horizon, mode) AS n
-    FROM forecasts WHERE settled AND scale > 0 AND origin >= $since
+    FROM forecasts WHERE settled AND scale > 0 AND origin BETWEEN $since AND $until
 )
 SELECT origin, horizon, mode, any_value(n) AS symbols,
     (avg(exp(came) - 1) FILTER (WHERE place > n - greatest(1, n // 5))
@@ -115,13 +116,27 @@ SELECT run_id, stage, sum(seconds) AS seconds FROM store.stage_times GROUP BY ru
 
 _CARD = "SELECT card_json FROM store.models WHERE model_id = $model"
 
-_NEIGHBOURS = """
-SELECT symbol FROM freshness ORDER BY symbol"""
-
 
 def rows(edition: Edition, sql: str, **given: Any) -> list[dict[str, Any]]:
     """The rows of one of the statements above, made once for the edition."""
     return edition.kept((sql, tuple(sorted(given.items()))), lambda: edition.ask(sql, given or None).dicts())
+
+
+def fresh(edition: Edition) -> dict[str, dict[str, Any]]:
+    """Symbol -> how far its prices and forecasts reach."""
+    return edition.kept("fresh", lambda: {row["symbol"]: row for row in FRESHNESS.rows(edition, limit=ALL)})
+
+
+def latest(edition: Edition) -> dict[str, list[dict[str, Any]]]:
+    """Symbol -> its newest served forecasts by horizon."""
+
+    def make() -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in LATEST.rows(edition, limit=ALL):
+            found.setdefault(row["symbol"], []).append(row)
+        return found
+
+    return edition.kept("latest", make)
 
 
 def closes(edition: Edition, since: date) -> dict[str, list[float]]:
@@ -129,9 +144,10 @@ def closes(edition: Edition, since: date) -> dict[str, list[float]]:
     return {row["symbol"]: row["closes"] for row in rows(edition, _CLOSES, since=since)}
 
 
-def serving(edition: Edition) -> dict[tuple[str, str], dict[str, Any]]:
-    """(model, forecaster) -> since when it serves, and why."""
-    return {(row["model_id"], row["forecaster"]): row for row in rows(edition, _SERVING)}
+def serving(edition: Edition, model_id: str, forecaster: str) -> dict[str, Any]:
+    """Since when this forecaster of the model serves, and why; both None where nothing says so."""
+    found = (row for row in rows(edition, _SERVING) if (row["model_id"], row["forecaster"]) == (model_id, forecaster))
+    return next(found, {"since": None, "reason": None})
 
 
 def champions(edition: Edition) -> list[dict[str, Any]]:
@@ -140,22 +156,57 @@ def champions(edition: Edition) -> list[dict[str, Any]]:
 
 
 def skill(edition: Edition, since: date) -> list[dict[str, Any]]:
-    return rows(edition, _SKILL, since=since)
+    """Cells of forecaster, horizon and mode, whole, by month and by symbol: n and skill, 1 - ours / theirs."""
+    cells: dict[tuple, dict[str, Any]] = {}
+    for row in _by_year(edition, _SKILL, since):
+        key = tuple(row[name] for name in ("forecaster", "horizon", "mode", "month", "symbol"))
+        cell = cells.setdefault(key, {**row, "n": 0, "ours": 0.0, "theirs": 0.0})
+        for name in ("n", "ours", "theirs"):
+            cell[name] += row[name]
+    return [{**cell, "skill": 1 - cell["ours"] / cell["theirs"] if cell["theirs"] else None} for cell in cells.values()]
 
 
 def below(edition: Edition, since: date) -> list[dict[str, Any]]:
     """By horizon and mode: the share of outcomes at or below each quantile, and the usual scores."""
-    return rows(edition, _BELOW, since=since)
+    whole: dict[tuple, dict[str, Any]] = {}
+    for row in _by_year(edition, _MONTHS, since):
+        kept = whole.setdefault(
+            (row["horizon"], row["mode"]), {**row, "n": 0, "n_sessions": 0, "n_called": 0} | dict.fromkeys(_SUMS, 0.0)
+        )
+        for name in ("n", "n_sessions", "n_called", *_SUMS):
+            kept[name] += row[name] or 0
+        kept["first_origin"] = min(kept["first_origin"], row["first_origin"])
+        kept["last_origin"] = max(kept["last_origin"], row["last_origin"])
+    return [_means(row) for _, row in sorted(whole.items())]
 
 
-def months(edition: Edition, since: date, symbol: str | None = None) -> list[dict[str, Any]]:
-    if symbol is None:
-        return rows(edition, _MONTHS, since=since, symbol=None)
-    return edition.ask(_MONTHS, {"since": since, "symbol": symbol}).dicts()
+def months(edition: Edition, since: date) -> list[dict[str, Any]]:
+    """The same by month."""
+    return [_means(row) for row in _by_year(edition, _MONTHS, since)]
+
+
+def _means(row: dict[str, Any]) -> dict[str, Any]:
+    of = {name: row["n_called"] if name == "direction_hit_rate" else row["n"] for name in _SUMS}
+    return {**row, **{name: row[name] / of[name] if of[name] and row[name] is not None else None for name in _SUMS}}
 
 
 def paper(edition: Edition, since: date) -> list[dict[str, Any]]:
-    return rows(edition, _PAPER, since=since)
+    return sorted(_by_year(edition, _PAPER, since), key=lambda row: (row["horizon"], row["mode"], row["origin"]))
+
+
+def _by_year(edition: Edition, sql: str, since: date) -> list[dict[str, Any]]:
+    """The rows of a statement for each calendar year from ``since`` on, one after the other: what a join of millions of
+    forecasts takes of memory is bounded by a year, and a longer reach uses what a shorter one has counted."""
+    first, newest = edition.kept("origins", lambda: edition.ask("SELECT min(origin), max(origin) FROM forecasts").rows[0])
+    if first is None:
+        return []
+    found = []
+    for year in range(max(first, since).year, newest.year + 1):
+        begin, end = max(date(year, 1, 1), since), date(year, 12, 31)
+        if begin <= first:
+            begin = date(year, 1, 1)
+        found += rows(edition, sql, since=begin, until=end)
+    return found
 
 
 def revisions(edition: Edition, symbol: str) -> list[dict[str, Any]]:
@@ -204,4 +255,4 @@ def card(edition: Edition, model: str) -> dict[str, Any]:
 
 def symbols(edition: Edition) -> list[str]:
     """Every symbol with prices."""
-    return [row["symbol"] for row in rows(edition, _NEIGHBOURS)]
+    return list(fresh(edition))

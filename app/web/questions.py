@@ -65,7 +65,7 @@ class Question:
     extra: Mapping[str, str] = field(default_factory=dict)  # columns that the view has not: their meaning
     source: str = ""  # what stands behind FROM; empty: the view
     tag: str = ""
-    always: str = ""  # a condition of every answer
+    small: bool = False  # a few rows a symbol, but dear to make: read once an edition and filtered in memory
 
     @property
     def name(self) -> str:
@@ -79,7 +79,7 @@ class Question:
 
     def sql(self, given: Mapping[str, Any], limit: int, offset: int) -> tuple[str, list[Any]]:
         """The statement and its parameters. Names come from this file; values are only ever parameters."""
-        conditions, values = [self.always] if self.always else [], []
+        conditions, values = [], []
         for name, value in given.items():
             if value is None:
                 continue
@@ -93,7 +93,29 @@ class Question:
 
     def ask(self, edition: Edition, limit: int = MOST_ROWS, offset: int = 0, **given: Any) -> Table:
         """The rows, at most ``limit`` of them."""
+        if self.small:
+            return self._from_kept(edition, limit, offset, given)
         return edition.ask(*self.sql(given, limit, offset))
+
+    def _from_kept(self, edition: Edition, limit: int, offset: int, given: Mapping[str, Any]) -> Table:
+        """The same from the whole table, which is kept with the edition, by symbol; the filters are names of columns."""
+        whole, by_symbol = edition.kept(("whole", self.path), lambda: self._whole(edition))
+        wanted = {name: value for name, value in given.items() if value is not None}
+        rows = whole.rows
+        if "symbol" in wanted:
+            rows = [row for name in sorted(set(wanted.pop("symbol"))) for row in by_symbol.get(name, ())]
+        for name, value in wanted.items():
+            place, values = whole.columns.index(name), set(value) if FILTERS[name].many else {value}
+            rows = [row for row in rows if row[place] in values]
+        return Table(whole.columns, whole.types, rows[offset : offset + limit])
+
+    def _whole(self, edition: Edition) -> tuple[Table, dict[str, list[tuple]]]:
+        whole = edition.ask(*self.sql({}, MOST_SKIPPED, 0))
+        by_symbol: dict[str, list[tuple]] = {}
+        place = whole.columns.index("symbol")
+        for row in whole.rows:
+            by_symbol.setdefault(row[place], []).append(row)
+        return whole, by_symbol
 
     def rows(self, edition: Edition, limit: int = MOST_ROWS, offset: int = 0, **given: Any) -> list[dict[str, Any]]:
         return self.ask(edition, limit, offset, **given).dicts()
@@ -109,7 +131,7 @@ _SPAN = ("since", "until")
 
 LATEST = Question(
     "/forecasts/latest", "latest_forecasts", "The newest served forecast of each symbol and horizon",
-    "symbol, horizon", ("symbol", "horizon", "forecaster", "mode"), tag="forecasts",
+    "symbol, horizon", ("symbol", "horizon", "forecaster", "mode"), tag="forecasts", small=True,
 )  # fmt: skip
 HISTORY = Question(
     "/forecasts", "forecasts", "Every forecast that was served, with what came true",
@@ -124,7 +146,7 @@ EVERYBODY = Question(
 )  # fmt: skip
 RANKS = Question(
     "/ranks/latest", "latest_ranks", "How likely each symbol ranks in each fifth of the universe",
-    "symbol, horizon", ("symbol", "horizon"), tag="forecasts",
+    "symbol, horizon", ("symbol", "horizon"), tag="forecasts", small=True,
 )  # fmt: skip
 PRICES = Question(
     "/prices", "prices", "Bars as traded, as they are known now", "session DESC, symbol",
@@ -194,7 +216,7 @@ DISAGREEMENTS = Question(
 )  # fmt: skip
 FRESHNESS = Question(
     "/quality/freshness", "freshness", "How far each symbol's prices and forecasts reach", "symbol", ("symbol", "source"),
-    tag="data",
+    tag="data", small=True,
 )  # fmt: skip
 REQUESTS = Question(
     "/quality/requests", "requests", "What asking the sources cost, one row a source and day", "day DESC, source", ("source",),
@@ -210,10 +232,16 @@ QUESTIONS = (
     DECISIONS, APPROVALS, DRIFT, QUALITY, FINDINGS, QUARANTINE, DISAGREEMENTS, FRESHNESS, REQUESTS, RUNS,
 )  # fmt: skip
 
-_DATES = "origin target_session session first_session last_session first_origin last_origin last_origin train_end valid_end test_end"
+_DATES = (
+    "origin target_session session first_session last_session first_origin last_origin last_origin train_end valid_end test_end"
+)
 _DATES += " span_start span_end day"
-_INSTANTS = "issued_at known_at last_known_at created_at decided_at answered_at finished_at started_at last_success_at last_failure_at"
-_INTEGERS = "horizon n n_sessions n_rows symbols revision position sessions sessions_behind received stored unchanged revised merged"
+_INSTANTS = (
+    "issued_at known_at last_known_at created_at decided_at answered_at finished_at started_at last_success_at last_failure_at"
+)
+_INTEGERS = (
+    "horizon n n_sessions n_rows symbols revision position sessions sessions_behind received stored unchanged revised merged"
+)
 _INTEGERS += " outside quarantined warned rows steps rows_written attempts requests answered failed number rank"
 _BOOLEANS = "settled inside_80 inside_90 direction_hit serving waits"
 _NUMBERS = "close q05 q10 q25 q50 q75 q90 q95 p_up scale close_at_target pinball abs_error open high low volume value"

@@ -53,4 +53,6 @@ def stages_chart(found: list[dict[str, Any]], times: dict[str, dict[str, float]]
     rest = [sum(v for stage, v in times[row["run_id"]].items() if stage not in longest) for row in shown]
     if any(rest):
         layers.append(Layer("bars", "all else", SERIES[4], names, rest))
-    return Chart("stages", "Where the time went", "seconds by stage of the newest runs", tuple(layers), "", "seconds", "category")
+    return Chart(
+        "stages", "Where the time went", "seconds by stage of the newest runs", tuple(layers), "", "seconds", "category"
+    )

@@ -35,10 +35,9 @@ class Scores:
 
 def scores(edition: Edition, mode: str | None, span: str, horizon: int | None) -> Scores | None:
     """The page; None where nothing has settled. ``span`` counts back from the newest origin of the ledger."""
-    newest = edition.kept("newest origin", lambda: edition.ask("SELECT max(origin) FROM forecasts").rows[0][0])
-    if newest is None:
+    since = first_day(edition, span)
+    if since is None:
         return None
-    since = newest - timedelta(days=SPANS[span])
     summary = queries.below(edition, since)
     if not summary:
         return None
@@ -82,11 +81,23 @@ def _pivot(cuts: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
 
 def skill_chart(rivals: list[str], horizons: list[int], skill: dict[tuple[str, int], dict[str, Any]]) -> Chart:
     layers = tuple(
-        Layer("bars", f"{ahead(h)} ahead", SERIES[i % len(SERIES)], rivals, [skill.get((r, h), {}).get("skill") for r in rivals])
+        Layer(
+            "bars", f"{ahead(h)} ahead", SERIES[i % len(SERIES)], rivals, [skill.get((r, h), {}).get("skill") for r in rivals]
+        )
         for i, h in enumerate(horizons)
     )
     about = "skill of what was served against each rival: the share of the rival's pinball loss that was saved; above zero is better"
-    return Chart("skill", "Skill against each rival", about, layers, "", "share of the rival's loss saved", "category", "percent", zero=True)
+    return Chart(
+        "skill",
+        "Skill against each rival",
+        about,
+        layers,
+        "",
+        "share of the rival's loss saved",
+        "category",
+        "percent",
+        zero=True,
+    )
 
 
 def months_chart(cuts: list[dict[str, Any]], horizon: int) -> Chart:
@@ -96,7 +107,16 @@ def months_chart(cuts: list[dict[str, Any]], horizon: int) -> Chart:
         own = [c for c in cuts if c["forecaster"] == name]
         layers.append(line(f"against {name}", SERIES[i], [c["month"] for c in own], [c["skill"] for c in own]))
     about = f"skill by month of the origin, {ahead(horizon)} ahead, against {', '.join(names)}"
-    return Chart("skill-months", f"Skill by month, {ahead(horizon)} ahead", about, tuple(layers), "", "share of the loss saved", y_form="percent", zero=True)
+    return Chart(
+        "skill-months",
+        f"Skill by month, {ahead(horizon)} ahead",
+        about,
+        tuple(layers),
+        "",
+        "share of the loss saved",
+        y_form="percent",
+        zero=True,
+    )
 
 
 def calibration_chart(summary: list[dict[str, Any]]) -> Chart:
@@ -115,27 +135,46 @@ def pit_chart(summary: list[dict[str, Any]], horizon: int) -> Chart:
     """How the outcomes spread over the eight ranges between the quantiles, over how they ought to: 1 everywhere is calibrated."""
     row = next(row for row in summary if row["horizon"] == horizon)
     shares = [0.0, *(row[f"below_{q[1:]}"] for q in queries.QUANTILES), 1.0]
-    names = [f"{a:.0%} to {b:.0%}".replace("%", " %") for a, b in zip(_PIT_EDGES, _PIT_EDGES[1:], strict=False)]
-    density = [
-        (high - low) / (b - a) for low, high, a, b in zip(shares, shares[1:], _PIT_EDGES, _PIT_EDGES[1:], strict=False)
-    ]
+    names = [f"{100 * a:.0f}–{100 * b:.0f}" for a, b in zip(_PIT_EDGES, _PIT_EDGES[1:], strict=False)]
+    density = [(high - low) / (b - a) for low, high, a, b in zip(shares, shares[1:], _PIT_EDGES, _PIT_EDGES[1:], strict=False)]
     layers = (
         Layer("bars", "outcomes", "ours", names, density),
         line("as promised", "promise", [names[0], names[-1]], [1.0, 1.0], dash=True),
     )
-    about = f"probability integral transform, {ahead(horizon)} ahead: outcomes in each range of quantiles over the promised number"
-    return Chart("pit", f"PIT histogram, {ahead(horizon)} ahead", about, layers, "range of quantiles", "observed over promised", "category")
+    about = (
+        f"probability integral transform, {ahead(horizon)} ahead: outcomes in each range of quantiles over the promised number"
+    )
+    return Chart(
+        "pit",
+        f"PIT histogram, {ahead(horizon)} ahead",
+        about,
+        layers,
+        "range of quantiles",
+        "observed over promised",
+        "category",
+    )
 
 
 def coverage_chart(months: list[dict[str, Any]], horizons: list[int]) -> Chart:
     layers = []
     for i, h in enumerate(horizons):
         own = [row for row in months if row["horizon"] == h]
-        layers.append(line(f"{ahead(h)} ahead", SERIES[i % len(SERIES)], [r["month"] for r in own], [r["coverage_80"] for r in own]))
+        layers.append(
+            line(f"{ahead(h)} ahead", SERIES[i % len(SERIES)], [r["month"] for r in own], [r["coverage_80"] for r in own])
+        )
     days = sorted({row["month"] for row in months})
     layers.append(line("promised", "promise", days, [0.8 for _ in days], dash=True))
     about = "share of outcomes inside the 80 % interval, by month of the origin"
-    return Chart("coverage", "Coverage of the 80 % interval by month", about, tuple(layers), "", "share of outcomes", y_form="percent", range_y=(0.0, 1.05))
+    return Chart(
+        "coverage",
+        "Coverage of the 80 % interval by month",
+        about,
+        tuple(layers),
+        "",
+        "share of outcomes",
+        y_form="percent",
+        range_y=(0.0, 1.05),
+    )
 
 
 def paper_chart(earned: list[dict[str, Any]], horizons: list[int]) -> Chart:
@@ -149,7 +188,16 @@ def paper_chart(earned: list[dict[str, Any]], horizons: list[int]) -> Chart:
         if own:
             layers.append(line(f"{ahead(h)} held", SERIES[i % len(SERIES)], [r["origin"] for r in own], sums))
     about = "summed daily returns of the paper portfolio after costs: the highest fifth of the ranking bought, the lowest sold"
-    return Chart("paper", "Paper portfolio, after costs", about, tuple(layers), "", "sum of returns on capital", y_form="percent", zero=True)
+    return Chart(
+        "paper",
+        "Paper portfolio, after costs",
+        about,
+        tuple(layers),
+        "",
+        "sum of returns on capital",
+        y_form="percent",
+        zero=True,
+    )
 
 
 def _cost(horizon: int) -> float:
@@ -176,5 +224,18 @@ def _portfolio(horizon: int, earned: list[dict[str, Any]]) -> dict[str, Any] | N
     }  # fmt: skip
 
 
-def first_day(span: str, newest: date) -> date:
-    return newest - timedelta(days=SPANS[span])
+def first_day(edition: Edition, span: str) -> date | None:
+    """The first day of a reach, which counts back from the newest origin; a month's first where it is longer than months."""
+    newest = edition.kept("newest origin", lambda: edition.ask("SELECT max(origin) FROM forecasts").rows[0][0])
+    if newest is None:
+        return None
+    return queries.LONG_AGO if span == "all" else (newest - timedelta(days=SPANS[span])).replace(day=1)
+
+
+def count(edition: Edition, span: str) -> bool:
+    """Do the counting that the page of a reach rests on; kept with the edition."""
+    since = first_day(edition, span)
+    if since is not None:
+        for counted in (queries.below, queries.skill, queries.paper):
+            counted(edition, since)
+    return True

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from app.web.api import PREFIX, edition_of, problem
 from app.web.calendars import Calendars
-from app.web.described import PROBLEM, row_schema
+from app.web.described import problem_schema, row_schema
 from app.web.formats import as_json
 from app.web.health import verdict
 from app.web.models import decisions, find_model, score_table
@@ -17,13 +17,14 @@ from app.web.queries import card, stages, steps
 from app.web.questions import MODELS, RUNS
 from storage.editions import Editions
 
-_NOT_THERE = {"description": "there is none, or several, of that name", "content": {"application/json": {"schema": PROBLEM}}}
-_NO_SNAPSHOT = {"description": "no snapshot is published", "content": {"application/json": {"schema": PROBLEM}}}
+_NOT_THERE = problem_schema("there is none, or several, of that name")
+_NO_SNAPSHOT = problem_schema("no snapshot is published")
 
 
 def _object(description: str, **parts: Any) -> dict[int | str, dict[str, Any]]:
     schema = {"type": "object", "required": list(parts), "properties": parts}
-    return {200: {"description": description, "content": {"application/json": {"schema": schema}}}, 503: _NO_SNAPSHOT}
+    answers = {200: {"description": description, "content": {"application/json": {"schema": schema}}}, 503: _NO_SNAPSHOT}
+    return answers | {422: problem_schema("a parameter that is mistyped or out of its bounds")}
 
 
 def single_router(calendars: Calendars, editions: Editions) -> APIRouter:
@@ -63,7 +64,11 @@ def single_router(calendars: Calendars, editions: Editions) -> APIRouter:
         return Response(as_json(told), media_type="application/json")
 
     @router.get(
-        "/runs/{run}", tags=["runs"], operation_id="run", summary="A run with its stages and steps", response_class=Response,
+        "/runs/{run}",
+        tags=["runs"],
+        operation_id="run",
+        summary="A run with its stages and steps",
+        response_class=Response,
         responses=_object("the run", edition=text, run=row_schema(RUNS), stages=table, steps=table) | {404: _NOT_THERE},
     )
     def run(request: Request, run: Annotated[Hex, Path(description="the run's id")]) -> Response:

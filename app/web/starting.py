@@ -18,6 +18,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.web.api import PREFIX, problem
+from app.web.described import problem_schema
 from app.web.formats import as_json
 from app.web.parameters import Day, Symbol
 from tasks.web_settings import WebSettings
@@ -76,8 +77,16 @@ class Prefect:
 
     def page_of(self, flow: str, started_at: datetime) -> str | None:
         """The address in Prefect's UI of the flow run in which our run began; None where it knows of none."""
-        begun = {"after_": (started_at - timedelta(minutes=10)).isoformat(), "before_": (started_at + timedelta(seconds=5)).isoformat()}
-        wanted = {"sort": "START_TIME_DESC", "limit": 1, "flows": {"name": {"any_": [flow]}}, "flow_runs": {"start_time": begun}}
+        begun = {
+            "after_": (started_at - timedelta(minutes=10)).isoformat(),
+            "before_": (started_at + timedelta(seconds=5)).isoformat(),
+        }
+        wanted = {
+            "sort": "START_TIME_DESC",
+            "limit": 1,
+            "flows": {"name": {"any_": [flow]}},
+            "flow_runs": {"start_time": begun},
+        }
         with self._client() as client:
             found = client.post("/flow_runs/filter", json=wanted, headers=self._csrf(client))
             found.raise_for_status()
@@ -135,8 +144,13 @@ class Door:
 def starting_router(door: Door) -> APIRouter:
     """The routes that exist only where a token is set."""
     router = APIRouter(prefix=PREFIX, tags=["runs"])
-    refused = {401: {"description": "no token, or a wrong one"}, 403: {"description": "asked by a page of another site"}}
-    answers = {**refused, 409: {"model": Started, "description": "a run is in progress"}, 502: {"description": "Prefect did not answer"}}
+    answers = {
+        401: problem_schema("no token, or a wrong one"),
+        403: problem_schema("asked by a page of another site"),
+        409: {"model": Started, "description": "a run is in progress"},
+        422: problem_schema("what was asked for is mistyped or out of its bounds"),
+        502: problem_schema("Prefect did not answer"),
+    }
 
     @router.post(
         "/runs", status_code=202, response_model=Started, responses=answers, operation_id="start_run",
@@ -156,7 +170,9 @@ def starting_router(door: Door) -> APIRouter:
         "/runs/started/{run}", response_model=Started, responses=answers, operation_id="look_at_run",
         openapi_extra={"security": [{"token": []}]}, summary="How a started run stands",
     )  # fmt: skip
-    def look(request: Request, run: Annotated[uuid.UUID, Path(description="the id that starting it answered with")]) -> Response:
+    def look(
+        request: Request, run: Annotated[uuid.UUID, Path(description="the id that starting it answered with")]
+    ) -> Response:
         if (answer := _refusal(request, door)) is not None:
             return answer
         try:
@@ -173,7 +189,9 @@ def _refusal(request: Request, door: Door) -> Response | None:
         log.warning("refused to start a run for a page of another site: %.100r", origin)
         return problem(403, "a page of another site may not start runs")
     if not door.allows(request):
-        log.warning("refused to start a run: %s token, from %s", "wrong" if "authorization" in request.headers else "no", _who(request))
+        log.warning(
+            "refused to start a run: %s token, from %s", "wrong" if "authorization" in request.headers else "no", _who(request)
+        )
         answer = problem(401, "starting a run needs the header `Authorization: Bearer TOKEN`")
         answer.headers["www-authenticate"] = "Bearer"
         return answer

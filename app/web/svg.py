@@ -7,7 +7,7 @@ from html import escape
 from math import isfinite
 from typing import Any
 
-from markupsafe import Markup
+from app.web.words import Markup
 
 
 def spark(past: Sequence[float], fan: Sequence[tuple[float, Sequence[float]]], about: str) -> Markup:
@@ -73,7 +73,9 @@ def stages(parts: Sequence[tuple[str, float]]) -> Markup:
         f"{seconds:,.1f} s</text>"
         for i, (name, seconds) in enumerate(parts)
     )
-    return Markup(f'<svg class="stages" viewBox="0 0 600 {18 * len(parts) + 4}" role="img" aria-label="seconds by stage">{rows}</svg>')
+    return Markup(
+        f'<svg class="stages" viewBox="0 0 600 {18 * len(parts) + 4}" role="img" aria-label="seconds by stage">{rows}</svg>'
+    )
 
 
 def parallel(axes: Sequence[str], rows: Sequence[tuple[dict[str, Any], bool, str]]) -> Markup:
@@ -99,7 +101,9 @@ def parallel(axes: Sequence[str], rows: Sequence[tuple[dict[str, Any], bool, str
             places = {name: top + (height - top - 20) * (j / max(1, len(names) - 1)) for j, name in enumerate(names)}
             scales[axis] = lambda v, places=places: places[str(v)]
             ends = [(name, y) for name, y in places.items()]
-        ticks.append(f'<line class="axis" x1="{x}" x2="{x}" y1="{top}" y2="{height - 20}"/><text class="name" x="{x}" y="16">{escape(axis)}</text>')
+        ticks.append(
+            f'<line class="axis" x1="{x}" x2="{x}" y1="{top}" y2="{height - 20}"/><text class="name" x="{x}" y="16">{escape(axis)}</text>'
+        )
         ticks += [
             f'<text class="tick" x="{x + 4}" y="{y + 3:.0f}">{escape(f"{v:.4g}" if isinstance(v, float) else str(v))[:18]}</text>'
             for v, y in ends
@@ -109,7 +113,9 @@ def parallel(axes: Sequence[str], rows: Sequence[tuple[dict[str, Any], bool, str
         points = " ".join(
             f"{60 + 110 * i},{scales[axis](values[axis]):.1f}" for i, axis in enumerate(axes) if values.get(axis) is not None
         )
-        lines.append(f'<polyline class="{"best" if best else "trial"}" points="{points}"><title>{escape(title)}</title></polyline>')
+        lines.append(
+            f'<polyline class="{"best" if best else "trial"}" points="{points}"><title>{escape(title)}</title></polyline>'
+        )
     return Markup(
         f'<svg class="parallel" viewBox="0 0 {width} {height}" role="img" aria-label="tuning trials, a line each, the best one bold">'
         f"{''.join(lines)}{''.join(ticks)}</svg>"

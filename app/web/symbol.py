@@ -8,7 +8,7 @@ from typing import Any
 
 from app.web import queries
 from app.web.charts import Chart, Layer, band, line
-from app.web.questions import ACCURACY, ACTIONS, EVERYBODY, FINDINGS, FRESHNESS, HISTORY, LATEST, QUARANTINE, RANKS
+from app.web.questions import ACTIONS, EVERYBODY, FINDINGS, HISTORY, QUARANTINE, RANKS
 from app.web.today import flags_of
 from app.web.words import ahead, money, percent
 from storage.editions import Edition
@@ -51,7 +51,7 @@ class SymbolPage:
 
 def known_symbol(edition: Edition, symbol: str) -> bool:
     """Whether there is a forecast of it."""
-    return bool(LATEST.rows(edition, symbol=[symbol], limit=1))
+    return symbol in queries.latest(edition)
 
 
 def nearest(edition: Edition, symbol: str) -> list[str]:
@@ -63,24 +63,25 @@ def nearest(edition: Edition, symbol: str) -> list[str]:
 
 def symbol_page(edition: Edition, symbol: str, horizon: int | None, span: str, mode: str | None) -> SymbolPage | None:
     """The page; None where the symbol has no forecast."""
-    latest = LATEST.rows(edition, symbol=[symbol])
+    latest = queries.latest(edition).get(symbol)
     if not latest:
         return None
     horizons = [row["horizon"] for row in latest]
     chosen = horizon if horizon in horizons else horizons[min(1, len(horizons) - 1)]
     first, origin = latest[0], latest[0]["origin"]
     everybody = EVERYBODY.rows(edition, symbol=[symbol], since=origin, until=origin)
-    accuracy = ACCURACY.rows(edition, symbol=[symbol])
-    modes = sorted({row["mode"] for row in accuracy}) or [first["mode"]]
+    since = origin - timedelta(days=SPANS[span]) if span != "all" else queries.LONG_AGO
+    every = HISTORY.rows(edition, symbol=[symbol], since=since, until=origin)[::-1]
+    accuracy = accuracy_of(every)
+    modes = sorted({row["mode"] for row in every}) or [first["mode"]]
     shown = mode if mode in modes else ("live" if "live" in modes else modes[0])
-    since = origin - timedelta(days=SPANS[span])
-    past = HISTORY.rows(edition, symbol=[symbol], horizon=[chosen], mode=shown, since=since, until=origin)[::-1]
-    fresh = next(iter(FRESHNESS.rows(edition, symbol=[symbol])), {})
-    serves = queries.serving(edition).get((first["model_id"], first["forecaster"]), {})
+    past = [row for row in every if row["horizon"] == chosen and row["mode"] == shown]
+    fresh = queries.fresh(edition).get(symbol, {})
+    serves = queries.serving(edition, first["model_id"], first["forecaster"])
     actions = ACTIONS.rows(edition, symbol=[symbol], limit=_MOST_ACTIONS)
     cursor = edition.cursor()
     prices = symbol_history(cursor, symbol, _PRICES_SHOWN).rows
-    months = [row for row in queries.months(edition, since, symbol) if row["horizon"] == chosen and row["mode"] == shown]
+    months = by_month(past)
     return SymbolPage(
         symbol, origin, first["close"], latest, [row for row in everybody if row["horizon"] == chosen], chosen, horizons, span,
         shown, modes, RANKS.rows(edition, symbol=[symbol]), accuracy, fresh, serves, flags_of(first, fresh, serves),
@@ -94,6 +95,36 @@ def symbol_page(edition: Edition, symbol: str, horizon: int | None, span: str, m
     )  # fmt: skip
 
 
+def accuracy_of(every: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How the settled ones of these forecasts did, one row a horizon and mode."""
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for row in every:
+        if row["settled"]:
+            groups.setdefault((row["horizon"], row["mode"]), []).append(row)
+    return [{"horizon": h, "mode": mode, **_means(rows)} for (h, mode), rows in sorted(groups.items())]
+
+
+def by_month(past: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same by month of the origin, of forecasts of one horizon and mode."""
+    groups: dict[date, list[dict[str, Any]]] = {}
+    for row in past:
+        if row["settled"]:
+            groups.setdefault(row["origin"].replace(day=1), []).append(row)
+    return [{"month": month, **_means(rows)} for month, rows in sorted(groups.items())]
+
+
+def _means(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def mean(values: list[float]) -> float | None:
+        return sum(values) / len(values) if values else None
+
+    return {
+        "n": len(rows), "mae": mean([row["abs_error"] for row in rows]),
+        "mae_persistence": mean([abs(row["close_at_target"] - row["close"]) / row["close"] for row in rows]),
+        "coverage_80": mean([row["inside_80"] for row in rows]), "coverage_90": mean([row["inside_90"] for row in rows]),
+        "direction_hit_rate": mean([row["direction_hit"] for row in rows if row["direction_hit"] is not None]),
+    }  # fmt: skip
+
+
 def fan_chart(
     symbol: str, prices: list[tuple], latest: list[dict[str, Any]], actions: list[dict[str, Any]], currency: str | None
 ) -> Chart:
@@ -101,21 +132,38 @@ def fan_chart(
     days, closes = [row[0] for row in prices], [row[2] for row in prices]
     first, x = latest[0], [latest[0]["origin"], *(f["target_session"] for f in latest)]
     close, layers = first["close"], [line("close", "actual", days, closes)]
-    for name, role, low, high in (("90 %", "wide", "q05", "q95"), ("80 %", "middle", "q10", "q90"), ("50 %", "narrow", "q25", "q75")):
-        layers.append(band(f"{name} interval", role, x, [close, *(f[low] for f in latest)], [close, *(f[high] for f in latest)]))
+    for name, role, low, high in (
+        ("90 %", "wide", "q05", "q95"),
+        ("80 %", "middle", "q10", "q90"),
+        ("50 %", "narrow", "q25", "q75"),
+    ):
+        layers.append(
+            band(f"{name} interval", role, x, [close, *(f[low] for f in latest)], [close, *(f[high] for f in latest)])
+        )
     layers.append(line("forecast median", "ours", x, [close, *(f["q50"] for f in latest)]))
     marked = [a for a in actions if days and days[0] <= a["session"] <= days[-1]]
     if marked:
         at = dict(zip(days, closes, strict=True))
         placed = [a for a in marked if a["session"] in at]
         text = [f"{a['kind']} {a['value']:g}" for a in placed]
-        layers.append(Layer("marks", "splits and dividends", "naive", [a["session"] for a in placed], [at[a["session"]] for a in placed], text=text))
+        layers.append(
+            Layer(
+                "marks",
+                "splits and dividends",
+                "naive",
+                [a["session"] for a in placed],
+                [at[a["session"]] for a in placed],
+                text=text,
+            )
+        )
     last = latest[-1]
     about = (
         f"closes of {symbol} up to {first['origin']} and the forecast from there: in {ahead(last['horizon'])} {money(last['q50'])}, "
         f"between {money(last['q10'])} and {money(last['q90'])} in four of five cases"
     )
-    return Chart("fan", f"{symbol}: closes and the fan of the forecast", about, tuple(layers), "", _unit(currency), y_form="price")
+    return Chart(
+        "fan", f"{symbol}: closes and the fan of the forecast", about, tuple(layers), "", _unit(currency), y_form="price"
+    )
 
 
 def past_chart(symbol: str, horizon: int, past: list[dict[str, Any]], mode: str) -> Chart:
@@ -129,7 +177,9 @@ def past_chart(symbol: str, horizon: int, past: list[dict[str, Any]], mode: str)
     )
     settled = [row for row in past if row["settled"]]
     held = sum(row["inside_80"] for row in settled) / len(settled) if settled else None
-    about = f"{len(settled)} settled forecasts of {symbol}, {ahead(horizon)} ahead, {mode}; the 80 % interval held {percent(held)}"
+    about = (
+        f"{len(settled)} settled forecasts of {symbol}, {ahead(horizon)} ahead, {mode}; the 80 % interval held {percent(held)}"
+    )
     title = f"Forecast against what came true, {ahead(horizon)} ahead, {mode}"
     return Chart("past", title, about, layers, "session that was forecast", "close", y_form="price")
 

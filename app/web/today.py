@@ -8,9 +8,9 @@ from typing import Any
 
 from app.web import queries
 from app.web.calendars import Lag
-from app.web.questions import FRESHNESS, LATEST, RANKS
+from app.web.questions import RANKS
 from app.web.svg import fifths, meter, spark
-from app.web.words import ahead, money, percent, signed
+from app.web.words import ahead, money, percent
 from storage.editions import Edition
 
 PAGE = 500
@@ -52,7 +52,7 @@ def everything(edition: Edition) -> list[Row]:
     return edition.kept("today", lambda: _make(edition))
 
 
-def today(edition: Edition, *, q: str, sort: str, down: bool, who: str, only: str, page: int) -> Today:
+def chosen(edition: Edition, *, q: str, sort: str, down: bool, who: str, only: str, page: int) -> Today:
     """The rows that fit: ``q`` in the symbol, served by ``who``, ``only`` those flagged so; sorted by a key."""
     rows = everything(edition)
     wanted = [row for row in rows if q.upper() in row.symbol and (not who or row.forecaster == who)]
@@ -72,22 +72,19 @@ def today(edition: Edition, *, q: str, sort: str, down: bool, who: str, only: st
 
 
 def _make(edition: Edition) -> list[Row]:
-    latest = LATEST.rows(edition, limit=1_000_000)
+    latest, fresh = queries.latest(edition), queries.fresh(edition)
     if not latest:
         return []
-    newest = max(row["origin"] for row in latest)
-    fresh = {row["symbol"]: row for row in FRESHNESS.rows(edition, limit=1_000_000)}
-    ranks = {(row["symbol"], row["horizon"], row["origin"]): row for row in RANKS.rows(edition, limit=1_000_000)}
+    newest = max(rows[0]["origin"] for rows in latest.values())
+    ranks = {(row["symbol"], row["horizon"], row["origin"]): row for row in RANKS.rows(edition, limit=queries.ALL)}
     ranked = sorted({horizon for _, horizon, _ in ranks})
     middle = 5 if 5 in ranked else ranked[len(ranked) // 2] if ranked else 0
     closes = queries.closes(edition, newest - timedelta(days=_SPARK_DAYS))
-    served = queries.serving(edition)
-    of: dict[str, list[dict[str, Any]]] = {}
-    for row in latest:
-        of.setdefault(row["symbol"], []).append(row)
+    pairs = {(rows[0]["model_id"], rows[0]["forecaster"]) for rows in latest.values()}
+    served = {pair: queries.serving(edition, *pair) for pair in pairs}
     return [
         _row(symbol, rows, fresh.get(symbol, {}), ranks, ranked, middle, closes.get(symbol, []), served)
-        for symbol, rows in of.items()
+        for symbol, rows in latest.items()
     ]
 
 
@@ -114,11 +111,11 @@ def _row(
         said = f"in {ahead(middle)}, lowest to highest fifth of {found['symbols']}: {', '.join(percent(p) for p in shares)}"
         rank = {**found, "picture": fifths(shares, said), "said": said}
         keys |= {"top": found["p5"], "bottom": found["p1"]}
-    serves = served.get((first["model_id"], first["forecaster"]), {})
+    serves = served[first["model_id"], first["forecaster"]]
     keys |= {"who": first["forecaster"], "origin": first["origin"]}
     return Row(
         symbol, close, first["origin"], fresh.get("currency") or "", spark(closes, fan, about), horizons, rank, first["forecaster"],
-        first["model_id"], serves.get("since"), flags_of(first, fresh, serves), keys,
+        first["model_id"], serves["since"], flags_of(first, fresh, serves), keys,
     )  # fmt: skip
 
 
@@ -131,7 +128,7 @@ def flags_of(forecast: dict[str, Any], fresh: dict[str, Any], serves: dict[str, 
     if last is not None and forecast["origin"] < last:
         flags.append(("stale", "stale", f"forecast from {forecast['origin']}, although its prices reach {last}"))
     if forecast["forecaster"] != "lstm":
-        why = serves.get("reason") or "the network does not serve"
+        why = serves["reason"] or "the network does not serve"
         flags.append(("fallback", "fallback", f"{forecast['forecaster']} stands in for the network: {why}"))
     if forecast["mode"] != "live":
         flags.append(("backfill", "after the fact", "computed later from what was known at its origin"))
@@ -147,17 +144,29 @@ def banner(lags: list[Lag], any_rows: bool) -> tuple[str, str] | None:
     counted = "" if worst.exact else " (weekdays counted, the exchange's holidays are not looked up yet)"
     return (
         "stale" if worst.sessions > 1 else "late",
-        f"These forecasts are stale: the newest prices of {worst.calendar} are of {worst.newest}, and {worst.sessions:,} "
-        f"{'session has' if worst.sessions == 1 else 'sessions have'} closed since{counted}. Type `nextclose run` for newer ones.",
+        f"The newest prices of {worst.calendar} are of {worst.newest}, and {worst.sessions:,} "
+        f"{'session has' if worst.sessions == 1 else 'sessions have'} closed since{counted}. ",
     )
+
+
+def ranked(today_: Today) -> int | None:
+    """The horizon of the rank forecasts that are shown."""
+    return next((row.rank["horizon"] for row in today_.rows if row.rank), None)
 
 
 def sort_links(today_: Today) -> list[tuple[str, str]]:
     """(key, label) of what can be sorted by."""
     links = [("symbol", "symbol"), ("close", "last close")]
     for h in today_.horizons:
-        links += [(f"move{h}", f"median move, {ahead(h)}"), (f"up{h}", f"P(up), {ahead(h)}"), (f"wide{h}", f"width of 80 %, {ahead(h)}")]
-    return [*links, ("top", "chance of the highest fifth"), ("bottom", "chance of the lowest fifth"), ("who", "who serves"), ("origin", "origin")]
-
-
-__all__ = ["Today", "banner", "everything", "flags_of", "signed", "sort_links", "today"]
+        links += [
+            (f"move{h}", f"median move, {ahead(h)}"),
+            (f"up{h}", f"P(up), {ahead(h)}"),
+            (f"wide{h}", f"width of 80 %, {ahead(h)}"),
+        ]
+    return [
+        *links,
+        ("top", "chance of the highest fifth"),
+        ("bottom", "chance of the lowest fifth"),
+        ("who", "who serves"),
+        ("origin", "origin"),
+    ]

@@ -9,6 +9,13 @@ from typing import Any
 NONE = "–"
 
 
+class Markup(str):
+    """Text that is markup already: a template shows it as it is, and everything else escaped."""
+
+    def __html__(self) -> Markup:
+        return self
+
+
 def money(value: float | None) -> str:
     """A price with as many digits as its size deserves."""
     if value is None or value != value:
@@ -41,6 +48,21 @@ def number(value: Any, digits: int = 4) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}g}".replace("-", "\u2212") if abs(value) < 1e6 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+_DIGITS = {"pinball": 5, "mae": 5, "rmse": 5, "mse": 6, "mape": 5, "mase": 3}
+
+
+def metric(value: float | None, name: str) -> str:
+    """A score with the same digits in every row, so that a column can be compared by eye."""
+    return NONE if value is None or value != value else f"{value:.{_DIGITS.get(name, 3)}f}".replace("-", "\u2212")
+
+
+def told(value: Any) -> str:
+    """A setting as a person would write it."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(told(one) for one in value)
+    return number(value, 6)
 
 
 def day(value: Any) -> str:
@@ -84,6 +106,6 @@ def is_day(value: Any) -> bool:
 
 
 FILTERS = {
-    "money": money, "percent": percent, "signed": signed, "count": count, "number": number, "day": day, "instant": instant,
+    "money": money, "percent": percent, "signed": signed, "count": count, "number": number, "metric": metric, "told": told, "day": day, "instant": instant,
     "duration": duration, "ahead": ahead, "short": short, "plain": plain, "bare": bare,
 }  # fmt: skip

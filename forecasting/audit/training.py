@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.audit.features import AuditReport, LabelSpans, audit, audit_fitted, audit_split
+from forecasting.audit.own_rivals import audit_own_rivals
 from forecasting.errors import NotEnoughHistory
 from forecasting.panel import Panel
 
@@ -59,7 +60,9 @@ def audit_training(fitted: Fitted, panel: Panel, macro: pd.DataFrame | None, spa
         return fitted_numbers(spec, some, known, when, rivals)
 
     seen, rows = panel.until(spans.test_end), max(_ROWS, 8 * spec.lookback)
-    report = audit(features, seen, macro, spec.features) + audit_fits(fit, seen, spans, rows, macro=macro)
+    own = tuple(fitted.card.get("own_rivals") or ())
+    report = audit(features, seen, macro, spec.features) + audit_fits(fit, seen, spans, rows, macro=macro, chosen=own)
+    report += audit_own_rivals(fitted, seen, macro)
     return report + audit_masks(label_masks, seen, spec.horizons, spans)
 
 
@@ -81,14 +84,17 @@ def fitted_numbers(
 
 
 def audit_fits(
-    fit: FitAll, panel: Panel, spans: Spans, rows: int = _ROWS, seed: int = 0, macro: pd.DataFrame | None = None
-) -> AuditReport:
+    fit: FitAll, panel: Panel, spans: Spans, rows: int = _ROWS, seed: int = 0, macro: pd.DataFrame | None = None,
+    chosen: tuple[str, ...] = (),
+) -> AuditReport:  # fmt: skip
     """Whether anything of ``fit(panel, spans)`` (name -> array) follows rows after the validation span, or anything that
     is not CHOSEN_ON_VALIDATION follows rows after the training span (K6). With ``macro`` it is ``fit(panel, spans, macro)``,
-    and the macro values of after the span are asked about with the rows."""
+    and the macro values of after the span are asked about with the rows. ``chosen``: rivals that may choose on the validation
+    span as well: those of a person's own, which may stop early."""
+    free = (*CHOSEN_ON_VALIDATION, *(f"{name}/" for name in chosen))
 
     def from_training(some: Panel, _: np.datetime64, *known: pd.DataFrame) -> dict[str, np.ndarray]:
-        return {name: a for name, a in fit(some, spans, *known).items() if not name.startswith(CHOSEN_ON_VALIDATION)}
+        return {name: a for name, a in fit(some, spans, *known).items() if not name.startswith(free)}
 
     def all_of_it(some: Panel, _: np.datetime64, *known: pd.DataFrame) -> Mapping[str, np.ndarray]:
         return fit(some, spans, *known)

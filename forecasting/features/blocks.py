@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from forecasting.features import kernels
-from forecasting.features.market_context import Market
+from forecasting.features.market_context import FAST, Market
 from forecasting.panel import Panel
 
 VOLUME_DECAY = 0.97
@@ -38,10 +38,8 @@ class Block:
     begin: int
     end: int
     starts: np.ndarray  # int64, relative to begin
-    returns: np.ndarray  # log total return, float64 [rows]
-    variance: np.ndarray  # EWMA variance with decay FAST
-    market: Market | None
-    across: Mapping[str, np.ndarray] = field(default_factory=dict)  # columns of the whole panel that are ranked, [R]
+    market: Market | None = None
+    across: Mapping[str, np.ndarray] = field(default_factory=dict)  # columns of the whole panel, ranked or averaged, [R]
     _memo: dict = field(default_factory=dict, repr=False, compare=False)
 
     def memo(self, key: tuple, make) -> np.ndarray:
@@ -60,7 +58,21 @@ class Block:
 
     @_once
     def day(self) -> np.ndarray:
-        return self.panel.sessions[self.at].astype(np.int64)
+        return self.panel.sessions.view(np.int64).take(self.at)
+
+    @_once
+    def returns(self) -> np.ndarray:
+        """Log total return of the session."""
+        if self.market is not None:
+            return self.market.returns[self.begin : self.end]
+        return kernels.log_returns(self.starts, self.day, self.raw("close"), self.raw("split"), self.raw("dividend"))
+
+    @_once
+    def variance(self) -> np.ndarray:
+        """EWMA variance of the returns with decay FAST."""
+        if self.market is not None:
+            return self.market.variance[self.begin : self.end]
+        return kernels.ewma_square(self.starts, self.returns, FAST)
 
     @_once
     def nth(self) -> np.ndarray:
@@ -110,6 +122,10 @@ class Block:
         """log(high / low); 0 where one of them is not known."""
         return kernels.log_ratio(self.raw("high"), self.raw("low"), 0.0)
 
+    def column(self, name: str) -> np.ndarray:
+        """The ``across`` feature ``name`` of the block's own rows."""
+        return self.across[name][self.begin : self.end]
+
     @property
     def symbols(self) -> tuple[str, ...]:
         """The symbols of the block's rows, in their order."""
@@ -127,8 +143,8 @@ class Block:
         return values
 
     def rank(self, name: str) -> np.ndarray:
-        """The place of each row's feature ``name`` among the market's symbols at its session, -0.5 lowest to 0.5 highest;
-        the middle of those that are equal. NaN where the feature is not known."""
+        """The place of each row's ``across`` feature ``name`` among the market's symbols at its session, -0.5 lowest to 0.5
+        highest; the middle of those that are equal. NaN where the feature is not known."""
         column, ranks = self.across[name], np.empty(len(self.at))
         for symbol, a, b in zip(self.symbols, self.starts[:-1], self.starts[1:], strict=True):
             market = self.market.of_symbol(symbol)

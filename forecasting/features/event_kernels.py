@@ -1,7 +1,7 @@
 """The compiled loops behind the event features: a symbol's own calendar of jumps, and what it says about the days ahead.
 
 The calendar has five slots a week (Saturday and Sunday share Friday's), so that 65 slots are a quarter of thirteen weeks and
-the same weekday. See ``feature_kernels`` for the form of the arguments.
+the same weekday. See ``kernels`` for the form of the arguments.
 """
 
 from __future__ import annotations
@@ -27,45 +27,75 @@ def slots(day):
 
 
 @compiled
-def smoothed_calendar(slot, score, width):
-    """Sum of ``score`` up to and including each slot of one symbol, after a triangular smoothing over +-width slots."""
-    first = slot[0]
-    size = slot[slot.size - 1] - first + 1
-    raw = np.zeros(size)
-    for t in range(slot.size):
-        raw[slot[t] - first] += score[t]
-    total = np.zeros(size + 1)
-    for s in range(size):
-        value = 0.0
-        for a in range(max(-width, -s), min(width, size - 1 - s) + 1):
-            value += raw[s + a] * (1.0 - abs(a) / (width + 1.0))
-        total[s + 1] = total[s] + value
+def smoothed_calendar(starts, slot, score, width):
+    """The symbols' calendars one after the other: the sum of ``score`` before each slot, after a triangular smoothing over
+    +-width slots; a symbol's calendar goes from its first slot to the one after its last."""
+    total = np.zeros(calendar_starts(starts, slot)[-1])
+    weight = np.empty(2 * width + 1)
+    for a in range(weight.size):
+        weight[a] = 1.0 - abs(a - width) / (width + 1.0)
+    begin = 0
+    for i in range(starts.size - 1):
+        if starts[i] == starts[i + 1]:
+            continue
+        own, scored = slot[starts[i] : starts[i + 1]], score[starts[i] : starts[i + 1]]
+        size = own[-1] - own[0] + 1
+        raw, smooth = np.zeros(size + 2 * width), np.zeros(size)
+        for t in range(own.size):
+            raw[own[t] - own[0] + width] += scored[t]
+        for a in range(weight.size):
+            near, part = raw[a : a + size], weight[a]
+            for s in range(size):
+                smooth[s] += near[s] * part
+        sums, value = total[begin : begin + size + 1], 0.0
+        for s in range(size):
+            value += smooth[s]
+            sums[s + 1] = value
+        begin += size + 1
     return total
 
 
 @compiled
-def usual(starts, slot, score, step, count, width, first, last):
-    """Mean over the last ``count`` multiples of ``step`` slots ago of the smoothed score in the slots first..last from the row.
-
-    Only multiples that the symbol's history reaches back to are counted; NaN before the first one.
-    """
-    out = np.full(score.size, np.nan)
+def calendar_starts(starts, slot):
+    """Where each symbol's calendar begins among those of all: one entry more than it has slots each."""
+    first = np.zeros(starts.size, dtype=np.int64)
     for i in range(starts.size - 1):
-        begin, end = starts[i], starts[i + 1]
-        if begin == end:
+        size = slot[starts[i + 1] - 1] - slot[starts[i]] + 2 if starts[i + 1] > starts[i] else 0
+        first[i + 1] = first[i] + size
+    return first
+
+
+@compiled
+def usual(starts, slot, total, step, count, first, last):
+    """Mean over the last ``count`` multiples of ``step`` slots ago of the score in the slots first..last from the row.
+
+    ``total``: the calendars of ``smoothed_calendar``. Only multiples that the symbol's history reaches back to are counted;
+    NaN before the first one.
+    """
+    out = np.full(slot.size, np.nan)
+    begins = calendar_starts(starts, slot)
+    for i in range(starts.size - 1):
+        own, mean, sums = slot[starts[i] : starts[i + 1]], out[starts[i] : starts[i + 1]], total[begins[i] : begins[i + 1]]
+        slots = sums.size - 1
+        if slots <= step:
             continue
-        total = smoothed_calendar(slot[begin:end], score[begin:end], width)
-        for t in range(begin, end):
-            now = slot[t] - slot[begin]
-            sum_, known = 0.0, 0
-            for k in range(1, count + 1):
-                then = now - k * step
-                if then < 0:
-                    break
-                known += 1
-                sum_ += total[then + last + 1] - total[max(then + first, 0)]
-            if known > 0:
-                out[t] = sum_ / known
+        window, found = np.empty(slots - step), np.zeros(slots)
+        for s in range(window.size):
+            window[s] = sums[s + last + 1]
+        begun = window[max(-first, 0) :]  # from here on the span begins within the history
+        since = sums[max(first, 0) :]
+        for s in range(begun.size):
+            begun[s] -= since[s]
+        for k in range(1, count + 1):
+            later = found[min(k * step, slots) :]
+            for s in range(later.size):
+                later[s] += window[s]
+        for k in range(slots // step + 1):
+            part, reached = found[k * step : (k + 1) * step], min(k, count)  # so many of the multiples lie within the history
+            for s in range(part.size):
+                part[s] = part[s] / reached if reached > 0 else np.nan
+        for t in range(own.size):
+            mean[t] = found[own[t] - own[0]]
     return out
 
 
@@ -89,12 +119,12 @@ def jumps(starts, returns, variance, volume_excess):
     """
     out = np.zeros(returns.size)
     for i in range(starts.size - 1):
-        for t in range(starts[i] + 1, starts[i + 1]):
-            size = abs(returns[t]) / np.sqrt(variance[t - 1])
-            if np.isnan(size):
-                continue
-            weight = 0.5 if np.isnan(volume_excess[t]) else min(max(volume_excess[t], 0.0), 1.5)
-            out[t] = min(max(size - 1.0, 0.0), 4.0) * weight
+        a, b = starts[i], starts[i + 1]
+        move, spread, excess, own = returns[a:b], variance[a:b], volume_excess[a:b], out[a:b]
+        for t in range(1, own.size):
+            size = abs(move[t]) / np.sqrt(spread[t - 1])
+            weight = min(max(excess[t], 0.0), 1.5) if excess[t] == excess[t] else 0.5
+            own[t] = min(max(size - 1.0, 0.0), 4.0) * weight if size == size else 0.0
     return out
 
 
@@ -103,10 +133,10 @@ def capped(starts, returns, variance, most):
     """Returns cut to +-most times the scale known before them; NaN where either is not known."""
     out = np.full(returns.size, np.nan)
     for i in range(starts.size - 1):
-        for t in range(starts[i] + 1, starts[i + 1]):
-            limit = most * np.sqrt(variance[t - 1])
-            if np.isnan(limit):
-                out[t] = returns[t]
-            elif not np.isnan(returns[t]):
-                out[t] = min(max(returns[t], -limit), limit)
+        a, b = starts[i], starts[i + 1]
+        move, spread, own = returns[a:b], variance[a:b], out[a:b]
+        for t in range(1, own.size):
+            limit = most * np.sqrt(spread[t - 1])
+            cut = min(max(move[t], -limit), limit) if limit == limit else move[t]
+            own[t] = cut if move[t] == move[t] else np.nan
     return out

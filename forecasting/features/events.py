@@ -11,10 +11,11 @@ import numpy as np
 
 from forecasting.features import event_kernels as events
 from forecasting.features import kernels, register
-from forecasting.features.blocks import VOLUME_DECAY, Block
+from forecasting.features.blocks import Block
 from forecasting.features.market_context import FAST, Market
 
 INPUTS = ("close", "volume", "split", "dividend", "market")
+VOLUME = "volume_surprise"  # of all symbols: its mean is the market's
 QUARTERS, YEARS = 12, 3
 WARM_UP = 70  # bars in thirteen weeks and more, whatever the holidays
 WARM_UP_YEAR = 265  # the same for fifty-two weeks
@@ -23,38 +24,35 @@ CAP = 2.0  # moves beyond twice the scale are the jumps that vol_without_jumps l
 
 
 def _slots(b: Block) -> np.ndarray:
-    return b.memo(("slots",), lambda: events.slots(b.day))
-
-
-def _volume(starts: np.ndarray, volume: np.ndarray) -> np.ndarray:
-    """Log volume over its EWMA; NaN without volume."""
-    return np.where(volume > 0, kernels.surprise(starts, volume, VOLUME_DECAY), np.nan)
-
-
-def _market_volume(market: Market) -> np.ndarray:
-    """The mean of the above over the symbols of the market, at each of its sessions."""
-
-    def column() -> np.ndarray:
-        panel = market.panel
-        return _volume(panel.starts, panel.volume / kernels.forward_factor(panel.starts, panel.split))
-
-    return market.average("volume surprise", column)
+    of_sessions = b.market.memo("slots", lambda market: events.slots(market.panel.sessions.view(np.int64)))
+    return b.memo(("slots",), lambda: of_sessions.take(b.at))
 
 
 def _score(b: Block) -> np.ndarray:
-    """How much of an event each row was: a jump of the price on more volume than the market's."""
+    """How much of an event each row was: a jump of the price on more unusual volume than the market's; NaN: no volume."""
+
+    def of_market(market: Market) -> np.ndarray:
+        def surprise(rows: slice) -> np.ndarray:
+            return np.where(market.panel.volume[rows] > 0.0, b.across[VOLUME][rows], np.nan)
+
+        return market.average("volume surprise", surprise)
 
     def make() -> np.ndarray:
-        usual = np.nan_to_num(b.by_session("market volume surprise", _market_volume))
-        return events.jumps(b.starts, b.returns, b.variance, _volume(b.starts, b.volume) - usual)
+        own = np.where(b.raw("volume") > 0.0, b.column(VOLUME), np.nan)
+        usual = np.nan_to_num(b.by_session("market volume surprise", of_market))
+        return events.jumps(b.starts, b.returns, b.variance, own - usual)
 
     return b.memo(("jumps",), make)
+
+
+def _calendar(b: Block, width: int) -> np.ndarray:
+    return b.memo(("calendar", width), lambda: events.smoothed_calendar(b.starts, _slots(b), _score(b), width))
 
 
 def _usual(b: Block, step: int, count: int, width: int, first: int, last: int) -> np.ndarray:
     if last > events.FURTHEST:
         raise ValueError(f"an event feature looks at most {events.FURTHEST} days ahead, not {last}")
-    answer = events.usual(b.starts, _slots(b), _score(b), step, count, width, first, last)
+    answer = events.usual(b.starts, _slots(b), _calendar(b, width), step, count, first, last)
     return _from(b, answer, WARM_UP if step == events.QUARTER else WARM_UP_YEAR)
 
 
@@ -65,37 +63,37 @@ def _from(b: Block, values: np.ndarray, rows: int = WARM_UP) -> np.ndarray:
     return values
 
 
-@register(inputs=INPUTS, warm_up=WARM_UP, memory=MEMORY, group="event", parameters="n")
+@register(inputs=INPUTS, warm_up=WARM_UP, memory=MEMORY, group="event", parameters="n", across=VOLUME)
 def event_day(b: Block, n: int) -> np.ndarray:
     """Mean over the last twelve quarters of the jumps on the very days that correspond to the next n weekdays."""
     return _usual(b, events.QUARTER, QUARTERS, 0, 1, n)
 
 
-@register(inputs=INPUTS, warm_up=WARM_UP, memory=MEMORY, group="event", parameters="n")
+@register(inputs=INPUTS, warm_up=WARM_UP, memory=MEMORY, group="event", parameters="n", across=VOLUME)
 def event(b: Block, n: int) -> np.ndarray:
     """Mean over the last twelve quarters of the jumps around (+-2 weekdays) the days that correspond to the next n weekdays."""
     return _usual(b, events.QUARTER, QUARTERS, 2, 1, n)
 
 
-@register(inputs=INPUTS, warm_up=WARM_UP, memory=MEMORY, group="event", parameters="n")
+@register(inputs=INPUTS, warm_up=WARM_UP, memory=MEMORY, group="event", parameters="n", across=VOLUME)
 def event_wide(b: Block, n: int) -> np.ndarray:
     """Mean over the last twelve quarters of the jumps around (+-4 weekdays) the days that correspond to the next n weekdays."""
     return _usual(b, events.QUARTER, QUARTERS, 4, 1, n)
 
 
-@register(inputs=INPUTS, warm_up=WARM_UP_YEAR, memory=MEMORY, group="event", parameters="n")
+@register(inputs=INPUTS, warm_up=WARM_UP_YEAR, memory=MEMORY, group="event", parameters="n", across=VOLUME)
 def event_year(b: Block, n: int) -> np.ndarray:
     """Mean over the last three years of the jumps around (+-1 weekday) the days that correspond to the next n weekdays."""
     return _usual(b, 4 * events.QUARTER, YEARS, 1, 1, n)
 
 
-@register(inputs=INPUTS, warm_up=WARM_UP, memory=MEMORY, group="event", parameters="n")
+@register(inputs=INPUTS, warm_up=WARM_UP, memory=MEMORY, group="event", parameters="n", across=VOLUME)
 def event_past(b: Block, n: int) -> np.ndarray:
     """Mean over the last twelve quarters of the jumps around (+-1 weekday) the days that correspond to the last n weekdays."""
     return _usual(b, events.QUARTER, QUARTERS, 1, 1 - n, 0)
 
 
-@register(inputs=INPUTS, warm_up=WARM_UP, memory=MEMORY, group="event", parameters="n")
+@register(inputs=INPUTS, warm_up=WARM_UP, memory=MEMORY, group="event", parameters="n", across=VOLUME)
 def jump(b: Block, n: int) -> np.ndarray:
     """EWMA over about n sessions (lambda 1 - 1/n) of how much of an event each was: a jump of the price on unusual volume."""
     return _from(b, events.decayed(b.starts, _score(b), 1.0 - 1.0 / n))

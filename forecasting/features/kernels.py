@@ -4,6 +4,9 @@ Every kernel takes ``starts`` (int64 [S + 1]: the rows of symbol ``i`` are ``sta
 columns, and returns float64 [R], NaN before there is enough history. A row is computed from itself and earlier rows of
 its symbol alone, always in the same order, so neither a later row nor another symbol nor the number of threads changes
 a bit of it. Without fast-math the compiler may not reorder a sum, so the vector width of the machine does not either.
+
+The loops run over slices of one symbol, from 0 on: the compiler then knows that no index is negative, and uses the vector
+instructions wherever a row does not need the one before it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,10 @@ TINY_VARIANCE = 1e-14  # below: a series that does not move has no scale
 
 
 def compiled(function: Callable) -> Callable:
-    """``function`` compiled without the interpreter lock, kept on disk where some folder for that can be written."""
+    """``function`` compiled without the interpreter lock, kept on disk where some folder for that can be written.
+
+    It may call only functions of its own file: what was kept is made anew when that file changes, not when another one does.
+    """
     options = {"nogil": True, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(function)
@@ -60,9 +66,11 @@ def log_returns(starts, day, close, split, dividend):
     """log((close + dividend) x split / previous close); NaN at a first row, after a gap or where a price is not known."""
     ratio = np.full(close.size, np.nan)
     for i in range(starts.size - 1):
-        for t in range(starts[i] + 1, starts[i + 1]):
-            if day[t] - day[t - 1] <= MAX_GAP_DAYS:
-                ratio[t] = (close[t] + dividend[t]) * split[t] / close[t - 1]
+        a, b = starts[i], starts[i + 1]
+        date, price, shares, cash, own = day[a:b], close[a:b], split[a:b], dividend[a:b], ratio[a:b]
+        for t in range(1, own.size):
+            value = (price[t] + cash[t]) * shares[t] / price[t - 1]
+            own[t] = value if date[t] - date[t - 1] <= MAX_GAP_DAYS else np.nan
     return logarithm(ratio)
 
 
@@ -116,8 +124,9 @@ def difference(starts, x, n):
     """x now less x n rows ago."""
     out = np.full(x.size, np.nan)
     for i in range(starts.size - 1):
-        for t in range(starts[i] + n, starts[i + 1]):
-            out[t] = x[t] - x[t - n]
+        then, now, change = x[starts[i] : starts[i + 1]], x[starts[i] : starts[i + 1]][n:], out[starts[i] : starts[i + 1]][n:]
+        for t in range(now.size):
+            change[t] = now[t] - then[t]
     return out
 
 
@@ -126,8 +135,9 @@ def lag(starts, x, n):
     """x n rows ago."""
     out = np.full(x.size, np.nan)
     for i in range(starts.size - 1):
-        for t in range(starts[i] + n, starts[i + 1]):
-            out[t] = x[t - n]
+        then, earlier = x[starts[i] : starts[i + 1]], out[starts[i] : starts[i + 1]][n:]
+        for t in range(earlier.size):
+            earlier[t] = then[t]
     return out
 
 
@@ -149,9 +159,11 @@ def overnight(starts, day, open_, close, split, dividend):
     """log((open + dividend) x split / previous close); 0 where the open is not known, NaN where there is no return."""
     ratio = np.full(close.size, np.nan)
     for i in range(starts.size - 1):
-        for t in range(starts[i] + 1, starts[i + 1]):
-            if close[t] > 0.0 and close[t - 1] > 0.0 and day[t] - day[t - 1] <= MAX_GAP_DAYS:
-                ratio[t] = (open_[t] + dividend[t]) * split[t] / close[t - 1] if open_[t] > 0.0 else 1.0
+        a, b = starts[i], starts[i + 1]
+        date, first, last, shares, cash, own = day[a:b], open_[a:b], close[a:b], split[a:b], dividend[a:b], ratio[a:b]
+        for t in range(1, own.size):
+            value = (first[t] + cash[t]) * shares[t] / last[t - 1] if first[t] > 0.0 else 1.0
+            own[t] = value if (last[t] > 0.0) & (last[t - 1] > 0.0) & (date[t] - date[t - 1] <= MAX_GAP_DAYS) else np.nan
     return logarithm(ratio)
 
 
@@ -176,9 +188,9 @@ def surprise(starts, x, lam):
 
 
 @compiled
-def add_by_session(begin, end, at, x, total, count):
-    """Add x of the rows begin:end to the totals of their sessions, in row order; NaN and rows of no session are left out."""
-    for t in range(begin, end):
+def add_by_session(at, x, total, count):
+    """Add each x to the total of its session, in row order; NaN and rows of no session are left out."""
+    for t in range(x.size):
         if x[t] == x[t] and at[t] >= 0:
             total[at[t]] += x[t]
             count[at[t]] += 1
@@ -222,8 +234,17 @@ def ranks(x, session, values, first):
 
 
 @compiled
-def store(x, out, column):
-    """Write x into one column of out, float32 [rows, F]; what is not finite in float32 becomes NaN."""
+def keep(x, out):
+    """x as float32 in out; what is not finite in float32 becomes NaN."""
     for t in range(x.size):
         value = np.float32(x[t])
-        out[t, column] = value if np.isfinite(value) else np.float32(np.nan)
+        out[t] = value if np.abs(value) < np.inf else np.float32(np.nan)
+
+
+@compiled
+def as_rows(columns, out):
+    """Columns [F, rows] as the rows of out [rows, F]."""
+    for t in range(out.shape[0]):
+        row = out[t]
+        for column in range(row.size):
+            row[column] = columns[column, t]

@@ -6,7 +6,7 @@ import numpy as np
 
 from forecasting.features import kernels, register
 from forecasting.features import oscillator_kernels as oscillators
-from forecasting.features import technical_kernels as technical
+from forecasting.features import window_kernels as windows
 from forecasting.features.blocks import Block
 from forecasting.features.default import FAST_MEMORY, SEED
 from forecasting.features.oscillators import _known_volume
@@ -46,7 +46,7 @@ def amihud_ratio(b: Block, n: int) -> np.ndarray:
 @register(inputs=("close", "volume"), warm_up=lambda n: n - 1, group="liquidity", parameters="n")
 def dollar_volume(b: Block, n: int) -> np.ndarray:
     """Log of the mean value traded in n sessions (close times volume as traded), in millions of the symbol's currency."""
-    return kernels.logarithm(technical.rolling_sum(b.starts, _value(b), n) / n)
+    return kernels.logarithm(windows.rolling_sum(b.starts, _value(b), n) / n)
 
 
 @register(
@@ -55,27 +55,27 @@ def dollar_volume(b: Block, n: int) -> np.ndarray:
 )  # fmt: skip
 def volume_trend(b: Block, n: int) -> np.ndarray:
     """Log of the mean volume of n sessions over that of 250; 0 without volume."""
-    short, long_ = (technical.rolling_sum(b.starts, _known_volume(b), k) / k for k in (n, YEAR))
+    short, long_ = (windows.rolling_sum(b.starts, _known_volume(b), k) / k for k in (n, YEAR))
     return np.where(np.isnan(short + long_), np.nan, kernels.log_ratio(short, long_, 0.0))
 
 
 @register(inputs=("volume", "split"), warm_up=lambda n: n - 1, group="liquidity", parameters="n")
 def volume_variation(b: Block, n: int) -> np.ndarray:
     """Standard deviation of the volume of n sessions over its mean (divisor n); 0 without volume."""
-    mean, m2, _ = technical.rolling_moments(b.starts, _known_volume(b), n)
+    mean, m2 = windows.rolling_variance(b.starts, _known_volume(b), n)
     return np.where(mean > 0.0, np.sqrt(m2) / mean, np.where(np.isnan(mean), np.nan, 0.0))
 
 
 @register(inputs=("volume",), warm_up=lambda n: n - 1, group="liquidity", parameters="n")
 def zero_volume(b: Block, n: int) -> np.ndarray:
     """Share of the last n sessions without volume, 0 to 1."""
-    return technical.rolling_sum(b.starts, np.where(_known_volume(b) > 0.0, 0.0, 1.0), n) / n
+    return windows.rolling_sum(b.starts, np.where(_known_volume(b) > 0.0, 0.0, 1.0), n) / n
 
 
 @register(inputs=RETURNS, warm_up=lambda n: n, group="liquidity", parameters="n")
 def zero_return(b: Block, n: int) -> np.ndarray:
     """Share of the last n sessions without a change of price, 0 to 1 (Lesmond, Ogden and Trzcinka 1999)."""
-    return technical.rolling_sum(b.starts, np.where(b.returns == 0.0, 1.0, 0.0 * b.returns), n) / n
+    return windows.rolling_sum(b.starts, np.where(b.returns == 0.0, 1.0, 0.0 * b.returns), n) / n
 
 
 @register(
@@ -86,9 +86,7 @@ def roll_spread(b: Block, n: int) -> np.ndarray:
     """Roll's effective spread (1984) over the scale: twice the root of minus the covariance over n sessions of the log return
     with the one before; 0 where that covariance is positive."""
     before = kernels.lag(b.starts, b.returns, 1)
-    both, now, then = (
-        technical.rolling_sum(b.starts, x, n) / n for x in (b.returns * before, b.returns + 0.0 * before, before)
-    )
+    both, now, then = (windows.rolling_sum(b.starts, x, n) / n for x in (b.returns * before, b.returns + 0.0 * before, before))
     return 2.0 * np.sqrt(np.maximum(now * then - both, 0.0)) / b.scale
 
 
@@ -111,8 +109,8 @@ def high_low_spread(b: Block, n: int) -> np.ndarray:
 def volume_correlation(b: Block, n: int) -> np.ndarray:
     """Correlation over n sessions of |log return| with log(1 + volume) (Karpoff 1987), -1 to 1; 0 where one does not vary."""
     size, volume = np.abs(b.returns), kernels.logarithm(1.0 + _known_volume(b))
-    centre = technical.rolling_moments(b.starts, volume + 0.0 * size, n)
-    spread = technical.rolling_moments(b.starts, size, n)
-    both = technical.rolling_sum(b.starts, size * volume, n) / n - spread[0] * centre[0]
+    centre = windows.rolling_variance(b.starts, volume + 0.0 * size, n)
+    spread = windows.rolling_variance(b.starts, size, n)
+    both = windows.rolling_sum(b.starts, size * volume, n) / n - spread[0] * centre[0]
     whole = np.sqrt(spread[1] * centre[1])
     return np.where(whole > 1e-12, np.clip(both / whole, -1.0, 1.0), np.where(np.isnan(both), np.nan, 0.0))

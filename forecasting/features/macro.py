@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from forecasting.features import kernels, register
-from forecasting.features import technical_kernels as technical
+from forecasting.features import window_kernels as windows
 from forecasting.features.blocks import Block
 from forecasting.features.market_context import Market
 
@@ -56,7 +56,7 @@ def macro_place(b: Block, series: str) -> np.ndarray:
 
     def place(m: Market) -> np.ndarray:
         value = m.macro_value(series)
-        mean, m2, _ = technical.rolling_moments(m.whole, value, YEAR)
+        mean, m2 = windows.rolling_variance(m.whole, value, YEAR)
         return np.where(m2 > 1e-18, (value - mean) / np.sqrt(m2), np.where(np.isnan(m2), np.nan, 0.0))
 
     return _known(b, f"place {series}", place)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from forecasting.features import kernels, register
-from forecasting.features import technical_kernels as technical
+from forecasting.features import window_kernels as windows
 from forecasting.features.blocks import Block
 from forecasting.features.default import FAST_MEMORY, SEED, SLOW_MEMORY
 from forecasting.features.market_context import FAST, SLOW, Market
@@ -21,8 +21,8 @@ USUAL_MARKET_VOLATILITY = 0.01  # a day of a usual market; only centres the leve
 def _dispersion(market: Market) -> np.ndarray:
     """Standard deviation over the symbols of the session's return over its own scale."""
 
-    def square() -> np.ndarray:
-        scaled = market.returns / market.scale
+    def square(rows: slice) -> np.ndarray:
+        scaled = market.scaled(rows)
         return scaled * scaled
 
     mean = market.mean_scaled
@@ -61,7 +61,7 @@ def market_momentum(b: Block, n: int) -> np.ndarray:
 @register(inputs=("close", "market"), warm_up=1, group="market")
 def market_breadth(b: Block) -> np.ndarray:
     """Share of the market's symbols that rose in the session less the share that fell, -1 to 1."""
-    return b.by_session("breadth", lambda m: m.average("sign", lambda: np.sign(m.returns)))
+    return b.by_session("breadth", lambda m: m.average("sign", lambda rows: np.sign(m.returns[rows])))
 
 
 @register(inputs=("close", "market"), warm_up=SEED, memory=FAST_MEMORY, group="market")
@@ -93,7 +93,7 @@ def dispersion_ratio(b: Block) -> np.ndarray:
 def average_correlation(b: Block) -> np.ndarray:
     """EWMA variance (lambda 0.94) of the market's mean return over the mean of its symbols' own: about their average
     correlation (Pollet and Wilson 2010)."""
-    return b.by_session("correlation", lambda m: m.fast / m.average("variance", lambda: m.scale * m.scale))
+    return b.by_session("correlation", lambda m: m.fast / m.average("variance", lambda rows: np.sqrt(m.variance[rows]) ** 2))
 
 
 def _market_return(b: Block) -> np.ndarray:
@@ -105,9 +105,9 @@ def _regression(b: Block, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
 
     def make() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         r, m = b.returns + 0.0 * _market_return(b), _market_return(b) + 0.0 * b.returns
-        mean_r, var_r, _ = technical.rolling_moments(b.starts, r, n)
-        mean_m, var_m, _ = technical.rolling_moments(b.starts, m, n)
-        cov = technical.rolling_sum(b.starts, r * m, n) / n - mean_r * mean_m
+        mean_r, var_r = windows.rolling_variance(b.starts, r, n)
+        mean_m, var_m = windows.rolling_variance(b.starts, m, n)
+        cov = windows.rolling_sum(b.starts, r * m, n) / n - mean_r * mean_m
         beta = np.where(var_m > kernels.TINY_VARIANCE, cov / var_m, 0.0 * cov)
         return beta, mean_r - beta * mean_m, var_r, np.maximum(var_r - beta * cov, 0.0)
 

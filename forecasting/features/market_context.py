@@ -32,14 +32,14 @@ class Market:
     size: int  # sessions of the axis
     place: np.ndarray | None  # int32 [T]: where the panel's sessions are on the axis; None: the axis is the panel's own
     returns: np.ndarray  # float64 [R]
-    scale: np.ndarray  # float64 [R]
+    variance: np.ndarray  # float64 [R], EWMA with decay FAST
     macro: Mapping[str, np.ndarray]  # series -> value known at the session's close
     elsewhere: Mapping[str, Market] = field(default_factory=dict)  # where exchanges differ: calendar -> its own
     _memo: dict = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(
-        cls, panel: Panel, returns: np.ndarray, scale: np.ndarray, symbols: tuple[str, ...], macro: pd.DataFrame | None
+        cls, panel: Panel, returns: np.ndarray, variance: np.ndarray, symbols: tuple[str, ...], macro: pd.DataFrame | None
     ) -> Market:
         """The market made of ``symbols``, taken in the order of their names so that no bit depends on who else is there."""
         wanted = frozenset(symbols)
@@ -48,14 +48,14 @@ class Market:
         parts = _by_calendar(macro)
         if len(calendars) == 1:
             known = known_macro(parts.get(calendars[0], parts.get(None)), panel.sessions)
-            return cls(panel, members, panel.at, len(panel.sessions), None, returns, scale, known)._prepared()
+            return cls(panel, members, panel.at, len(panel.sessions), None, returns, variance, known)._prepared()
         elsewhere = {}
         for name in calendars:
             axis = _axis(panel, name)
             at, place = _counted_at(panel, members, name, axis), _find(panel.sessions, axis)
             known = known_macro(parts.get(name, parts.get(None)), axis)
-            elsewhere[name] = cls(panel, members, at, len(axis), place, returns, scale, known)._prepared()
-        return cls(panel, members, panel.at, len(panel.sessions), None, returns, scale, {}, elsewhere)
+            elsewhere[name] = cls(panel, members, at, len(axis), place, returns, variance, known)._prepared()
+        return cls(panel, members, panel.at, len(panel.sessions), None, returns, variance, {}, elsewhere)
 
     def _prepared(self) -> Market:
         """What nearly every feature of a market asks for, made before many threads ask for it at once."""
@@ -79,14 +79,15 @@ class Market:
         """The axis as one run of rows, as the kernels take it."""
         return np.array([0, self.size], dtype=np.int64)
 
-    def average(self, key: str, values: Callable[[], np.ndarray]) -> np.ndarray:
-        """Mean over the symbols of a column ([R]) at each session; what is not known is left out."""
+    def average(self, key: str, values: Callable[[slice], np.ndarray]) -> np.ndarray:
+        """Mean over the symbols of ``values`` (of the rows of one of them) at each session; what is not known is left out."""
 
         def make(_: Market) -> np.ndarray:
-            total, count, column = np.zeros(self.size), np.zeros(self.size, dtype=np.int64), values()
-            for i in self.members:
-                kernels.add_by_session(self.panel.starts[i], self.panel.starts[i + 1], self.at, column, total, count)
-            with np.errstate(invalid="ignore"):
+            total, count = np.zeros(self.size), np.zeros(self.size, dtype=np.int64)
+            with np.errstate(all="ignore"):
+                for i in self.members:
+                    rows = slice(self.panel.starts[i], self.panel.starts[i + 1])
+                    kernels.add_by_session(self.at[rows], values(rows), total, count)
                 return total / count
 
         return self.memo(f"average {key}", make)
@@ -94,12 +95,16 @@ class Market:
     @property
     def mean(self) -> np.ndarray:
         """Cross-sectional mean of the session's log total return."""
-        return self.average("return", lambda: self.returns)
+        return self.average("return", lambda rows: self.returns[rows])
 
     @property
     def mean_scaled(self) -> np.ndarray:
         """Cross-sectional mean of the session's return over its own scale."""
-        return self.average("scaled", lambda: self.returns / self.scale)
+        return self.average("scaled", self.scaled)
+
+    def scaled(self, rows: slice) -> np.ndarray:
+        """The log total returns of some rows over their symbol's scale."""
+        return self.returns[rows] / np.sqrt(self.variance[rows])
 
     @property
     def fast(self) -> np.ndarray:

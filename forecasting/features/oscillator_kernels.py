@@ -1,4 +1,4 @@
-"""Compiled loops of the indicators that need more than a window sum; conventions as in ``feature_kernels``.
+"""Compiled loops of the indicators that need more than a window sum; conventions as in ``kernels``.
 
 Where TA-Lib has the indicator, the recursion starts as TA-Lib's does.
 """

@@ -10,8 +10,9 @@ import numpy as np
 from forecasting.features import kernels, register
 from forecasting.features import oscillator_kernels as oscillators
 from forecasting.features import technical_kernels as technical
+from forecasting.features import window_kernels as windows
 from forecasting.features.blocks import Block
-from forecasting.features.technical import BAR, CLOSE, _ema, _log_close, _moments, _percent_k, _sma, rsi
+from forecasting.features.technical import BAR, CLOSE, _ema, _log_close, _percent_k, _sma, rsi
 
 VOLUME_BAR = (*BAR, "volume")
 WEIGHTS = ((7, 4.0), (14, 2.0), (28, 1.0))  # the spans of the ultimate oscillator and what each counts
@@ -37,7 +38,7 @@ def _again(b: Block, n: int, times: int) -> np.ndarray:
     """The exponential moving average of span n of itself."""
     if times == 1:
         return _ema(b, n)
-    return b.memo(("ema", n, times), lambda: technical.smoothed(b.starts, _again(b, n, times - 1), n, 2.0 / (n + 1), 0))
+    return b.memo(("ema", n, times), lambda: technical.smoothed(b.starts, _again(b, n, times - 1), n, 2.0 / (n + 1)))
 
 
 def _directional(b: Block, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -88,7 +89,7 @@ def aroon(b: Block, n: int) -> np.ndarray:
 @register(inputs=CLOSE, warm_up=lambda n: n - 1, group="trend", parameters="n")
 def wma(b: Block, n: int) -> np.ndarray:
     """Close over its linearly weighted moving average of n sessions, less 1."""
-    slope = technical.rolling_slope(b.starts, b.close, n) if n > 1 else 0.0
+    slope = windows.rolling_slope(b.starts, b.close, n) if n > 1 else 0.0
     return b.close / (_sma(b, n) + slope * (n - 1) / 6.0) - 1.0
 
 
@@ -132,8 +133,8 @@ def roc(b: Block, n: int) -> np.ndarray:
 @register(inputs=CLOSE, warm_up=lambda n: n - 1, group="trend", parameters="n")
 def trend_fit(b: Block, n: int) -> np.ndarray:
     """R squared of the least-squares line through the last n log closes, 0 to 1; 0 where the close has not moved."""
-    _, m2, _ = b.memo(("moments", "log_close", n), lambda: technical.rolling_moments(b.starts, _log_close(b), n))
-    slope = technical.rolling_slope(b.starts, _log_close(b), n) if n > 1 else 0.0 * m2
+    m2 = windows.rolling_variance(b.starts, _log_close(b), n)[1]
+    slope = windows.rolling_slope(b.starts, _log_close(b), n) if n > 1 else 0.0 * m2
     explained = slope * slope * (n * n - 1.0) / 12.0
     return np.where(m2 > 0.0, np.minimum(explained / m2, 1.0), np.where(np.isnan(m2), np.nan, 0.0))
 
@@ -142,7 +143,7 @@ def trend_fit(b: Block, n: int) -> np.ndarray:
 def stochastic_rsi(b: Block, n: int) -> np.ndarray:
     """Place of the RSI of n sessions between its lowest and highest of n sessions (Chande, Kroll 1994), 0 to 100; else 50."""
     index = rsi(b, n)
-    top, bottom = technical.rolling_maximum(b.starts, index, n), -technical.rolling_maximum(b.starts, -index, n)
+    top, bottom = windows.rolling_maximum(b.starts, index, n), -windows.rolling_maximum(b.starts, -index, n)
     return np.where(top > bottom, 100.0 * (index - bottom) / (top - bottom), np.where(np.isnan(top), np.nan, 50.0))
 
 
@@ -156,7 +157,7 @@ def williams(b: Block, n: int) -> np.ndarray:
 def cci(b: Block, n: int) -> np.ndarray:
     """Commodity channel index of n sessions (Lambert 1980): the typical price's distance from its mean over 0.015 mean
     deviations; 0 where it has not moved."""
-    mean = technical.rolling_sum(b.starts, _typical(b), n) / n
+    mean = windows.rolling_sum(b.starts, _typical(b), n) / n
     spread = oscillators.mean_deviation(b.starts, _typical(b), mean, n)
     moved = spread > 1e-12 * mean  # less is the rounding of the mean
     return np.where(moved, (_typical(b) - mean) / (0.015 * spread), np.where(np.isnan(spread), np.nan, 0.0))
@@ -167,8 +168,8 @@ def mfi(b: Block, n: int) -> np.ndarray:
     """Money flow index of n sessions (Quong and Soudack 1989), 0 to 100: the share of typical price times volume that was
     traded at a rising typical price; 50 where none moved."""
     flow, step = _typical(b) * _known_volume(b), kernels.difference(b.starts, _typical(b), 1)
-    up = technical.rolling_sum(b.starts, np.where(step > 0.0, flow, 0.0 * step), n)
-    down = technical.rolling_sum(b.starts, np.where(step < 0.0, flow, 0.0 * step), n)
+    up = windows.rolling_sum(b.starts, np.where(step > 0.0, flow, 0.0 * step), n)
+    down = windows.rolling_sum(b.starts, np.where(step < 0.0, flow, 0.0 * step), n)
     return np.where(up + down > 0.0, 100.0 * up / (up + down), np.where(np.isnan(up), np.nan, 50.0))
 
 
@@ -177,7 +178,7 @@ def cmo(b: Block, n: int) -> np.ndarray:
     """Chande's momentum oscillator of n sessions (1994), -100 to 100: rises less falls over both, as plain sums (TA-Lib
     averages them as Wilder does, which only repeats the RSI); 0 where the close has not moved."""
     gain, loss = b.memo(("gains",), lambda: technical.gains_and_losses(b.starts, b.close))
-    up, down = technical.rolling_sum(b.starts, gain, n), technical.rolling_sum(b.starts, loss, n)
+    up, down = windows.rolling_sum(b.starts, gain, n), windows.rolling_sum(b.starts, loss, n)
     return np.where(up + down > 0.0, 100.0 * (up - down) / (up + down), np.where(np.isnan(up), np.nan, 0.0))
 
 
@@ -188,7 +189,7 @@ def ultimate(b: Block) -> np.ndarray:
     reach = technical.true_range(b.starts, b.high, b.low, b.close)
     total = 0.0
     for n, weight in WEIGHTS:
-        bought, whole = technical.rolling_sum(b.starts, pressure, n), technical.rolling_sum(b.starts, reach, n)
+        bought, whole = windows.rolling_sum(b.starts, pressure, n), windows.rolling_sum(b.starts, reach, n)
         total = total + weight * np.where(whole > 0.0, bought / whole, np.where(np.isnan(whole), np.nan, 0.5))
     return 100.0 * total / sum(weight for _, weight in WEIGHTS)
 
@@ -207,25 +208,25 @@ def accumulation(b: Block, n: int) -> np.ndarray:
     accumulation line over n sessions), over the volume; 0 without volume."""
     reach = _high(b) - _low(b)
     place = np.where(reach > 0.0, ((b.close - _low(b)) - (_high(b) - b.close)) / reach, 0.0 * b.close)
-    flow = technical.rolling_sum(b.starts, place * _known_volume(b), n)
-    whole = technical.rolling_sum(b.starts, _known_volume(b), n)
+    flow = windows.rolling_sum(b.starts, place * _known_volume(b), n)
+    whole = windows.rolling_sum(b.starts, _known_volume(b), n)
     return np.where(whole > 0.0, flow / whole, np.where(np.isnan(whole), np.nan, 0.0))
 
 
 @register(inputs=BAR, warm_up=lambda n: n - 1, group="trend", parameters="n")
 def high_distance(b: Block, n: int) -> np.ndarray:
     """Log of the close over the highest high of n sessions (George and Hwang 2004), 0 or less."""
-    return kernels.log_ratio(b.close, technical.rolling_maximum(b.starts, _high(b), n), np.nan)
+    return kernels.log_ratio(b.close, windows.rolling_maximum(b.starts, _high(b), n), np.nan)
 
 
 @register(inputs=BAR, warm_up=lambda n: n - 1, group="trend", parameters="n")
 def low_distance(b: Block, n: int) -> np.ndarray:
     """Log of the close over the lowest low of n sessions, 0 or more."""
-    return kernels.log_ratio(b.close, -technical.rolling_maximum(b.starts, -_low(b), n), np.nan)
+    return kernels.log_ratio(b.close, -windows.rolling_maximum(b.starts, -_low(b), n), np.nan)
 
 
 @register(inputs=CLOSE, warm_up=lambda n: n - 1, group="return", parameters="n")
 def z_score(b: Block, n: int) -> np.ndarray:
     """Close less the mean of the last n closes over their standard deviation (divisor n); 0 where they do not differ."""
-    mean, m2, _ = _moments(b, "close", n)
+    mean, m2 = windows.rolling_variance(b.starts, b.close, n)
     return np.where(m2 > 0.0, (b.close - mean) / np.sqrt(m2), np.where(np.isnan(m2), np.nan, 0.0))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 WHOLE_HISTORY = -1  # the memory of a level or a running sum: it depends on where the history starts
 MODULES = ("default", "technical", "oscillators", "volatility", "liquidity", "calendar", "market", "macro", "events")
 BLOCK_ROWS = 16_384  # rows computed together: their columns stay in the processor's cache
+SPARE = 16  # cells between columns: a length that is a power of two would put all of them into the same corner of the cache
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Feature:
     memory: int
     group: str
     compute: Callable[[Block], np.ndarray]
-    across: str | None = None  # the feature of all symbols that this one ranks
+    across: str | None = None  # the feature of all symbols that this one ranks or averages
 
     @property
     def reads_market(self) -> bool:
@@ -94,7 +95,7 @@ def register(
 
     The function takes a Block, and n where ``parameters`` is 'n' (the column is then called name_n), and returns float64
     [rows]. ``inputs`` are panel columns, 'market' or 'macro'. ``warm_up`` and ``memory`` may depend on n. ``across``: the
-    feature (it may depend on n) that the function ranks among the market's symbols with ``Block.rank``.
+    feature (it may depend on n) of all symbols that the function ranks among the market's with ``Block.rank``, or averages.
     """
 
     def add(function: Callable) -> Callable:
@@ -209,40 +210,46 @@ def compute_features(
     values = np.empty((panel.rows, len(features)), dtype=np.float32)
     if panel.rows == 0:
         return FeatureMatrix(names, values)
-    returns, variance, across = np.empty(panel.rows), np.empty(panel.rows), {}
+    across: dict[str, np.ndarray] = {}
     ranked = [feature(name) for name in dict.fromkeys(one.across for one in features if one.across)]
     blocks = list(_blocks(panel.starts))
+    market = None
 
-    def view(block: tuple[int, int]) -> Block:
-        begin, end, starts = _rows(panel, block)
-        return Block(panel, begin, end, starts, returns[begin:end], variance[begin:end], market, across)
+    def prepare_market(block: Block) -> None:
+        returns[block.begin : block.end], variance[block.begin : block.end] = block.returns, block.variance
 
-    def prepare(block: tuple[int, int]) -> None:
-        begin, end, starts = _rows(panel, block)
-        returns[begin:end], variance[begin:end] = _returns_and_variance(panel, begin, end, starts)
+    def prepare_ranked(block: Block) -> None:
+        for one in ranked:
+            across[one.name][block.begin : block.end] = one.compute(block)
 
-    def prepare_ranked(block: tuple[int, int]) -> None:
-        rows = view(block)
-        with np.errstate(all="ignore"):
-            for one in ranked:
-                across[one.name][rows.begin : rows.end] = one.compute(rows)
+    def compute(one: Feature, block: Block) -> np.ndarray:
+        return block.column(one.name) if one in ranked else one.compute(block)
 
-    def fill(block: tuple[int, int]) -> None:
-        rows = view(block)
-        with np.errstate(all="ignore"):  # NaN and infinity are answers here; infinity becomes NaN below
-            for column, one in enumerate(features):
-                kernels.store(one.compute(rows), values[rows.begin : rows.end], column)
+    def fill(block: Block) -> None:
+        rows = block.end - block.begin
+        columns = np.empty((len(features), rows + SPARE), dtype=np.float32)[:, :rows]
+        for column, one in zip(columns, features, strict=True):
+            kernels.keep(compute(one, block), column)
+        kernels.as_rows(columns, values[block.begin : block.end])
+
+    def each(do: Callable[[Block], None]) -> None:
+        def with_block(span: tuple[int, int]) -> None:
+            starts = panel.starts[span[0] : span[1] + 1]
+            with np.errstate(all="ignore"):  # NaN and infinity are answers here; infinity becomes NaN in the end
+                do(Block(panel, int(starts[0]), int(starts[-1]), starts - starts[0], market, across))
+
+        list(pool.map(with_block, blocks))
 
     workers = threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    market = None
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        list(pool.map(prepare, blocks))
         if any(one.reads_market for one in features):
-            market = Market.of(panel, returns, np.sqrt(variance), market_symbols or panel.symbols, macro)
+            returns, variance = np.empty(panel.rows), np.empty(panel.rows)
+            each(prepare_market)
+            market = Market.of(panel, returns, variance, market_symbols or panel.symbols, macro)
         if ranked:
             across |= {one.name: np.empty(panel.rows) for one in ranked}
-            list(pool.map(prepare_ranked, blocks))
-        list(pool.map(fill, blocks))
+            each(prepare_ranked)
+        each(fill)
     return FeatureMatrix(names, values)
 
 
@@ -252,23 +259,16 @@ def ewma_volatility(panel: Panel, lam: float = 0.94) -> np.ndarray:
     v_t = lam v_{t-1} + (1 - lam) r_t^2, started at the mean of the first 20 squares (RiskMetrics technical document, 1996).
     The scale of the default features and of the target (lam 0.94).
     """
-    return np.sqrt(_returns_and_variance(panel, 0, panel.rows, panel.starts, lam)[1])
+    from forecasting.features import kernels
+
+    return np.sqrt(kernels.ewma_square(panel.starts, log_returns(panel), lam))
 
 
 def log_returns(panel: Panel) -> np.ndarray:
     """Daily log total return of each row, float64 [R]; NaN at a symbol's first row and after a gap of over 30 days."""
-    return _returns_and_variance(panel, 0, panel.rows, panel.starts)[0]
+    from forecasting.features.blocks import Block
 
-
-def _returns_and_variance(
-    panel: Panel, begin: int, end: int, starts: np.ndarray, lam: float = 0.94
-) -> tuple[np.ndarray, np.ndarray]:
-    from forecasting.features import kernels
-
-    rows = slice(begin, end)
-    day = panel.sessions[panel.at[rows]].astype(np.int64)
-    returns = kernels.log_returns(starts, day, panel.close[rows], panel.split[rows], panel.dividend[rows])
-    return returns, kernels.ewma_square(starts, returns, lam)
+    return Block(panel, 0, panel.rows, panel.starts).returns
 
 
 def _blocks(starts: np.ndarray) -> Sequence[tuple[int, int]]:
@@ -279,8 +279,3 @@ def _blocks(starts: np.ndarray) -> Sequence[tuple[int, int]]:
             spans.append((first, i))
             first = i
     return spans
-
-
-def _rows(panel: Panel, block: tuple[int, int]) -> tuple[int, int, np.ndarray]:
-    starts = panel.starts[block[0] : block[1] + 1]
-    return int(starts[0]), int(starts[-1]), starts - starts[0]

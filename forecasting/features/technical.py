@@ -10,6 +10,7 @@ import numpy as np
 
 from forecasting.features import WHOLE_HISTORY, kernels, register
 from forecasting.features import technical_kernels as technical
+from forecasting.features import window_kernels as windows
 from forecasting.features.blocks import Block
 
 CLOSE = ("close", "split")
@@ -22,44 +23,28 @@ def _log_close(b: Block) -> np.ndarray:
 
 
 def _sma(b: Block, n: int) -> np.ndarray:
-    return b.memo(("sma", n), lambda: technical.rolling_sum(b.starts, b.close, n) / n)
+    return b.memo(("sma", n), lambda: windows.rolling_sum(b.starts, b.close, n) / n)
 
 
 def _ema(b: Block, n: int) -> np.ndarray:
-    return b.memo(("ema", n), lambda: technical.smoothed(b.starts, b.close, n, 2.0 / (n + 1), 0))
+    return b.memo(("ema", n), lambda: technical.smoothed(b.starts, b.close, n, 2.0 / (n + 1)))
 
 
-def _macd(b: Block) -> np.ndarray:
-    def make() -> np.ndarray:
-        fast = technical.smoothed(b.starts, b.close, FAST, 2.0 / (FAST + 1), SLOW - FAST)  # both start at the same row
-        return fast - _ema(b, SLOW)
-
-    return b.memo(("macd",), make)
+def _macd(b: Block) -> tuple[np.ndarray, np.ndarray]:
+    return b.memo(("macd",), lambda: technical.macd(b.starts, b.close, FAST, SLOW, SIGNAL))
 
 
-def _macd_signal(b: Block) -> np.ndarray:
-    return b.memo(("macd_signal",), lambda: technical.smoothed(b.starts, _macd(b), SIGNAL, 2.0 / (SIGNAL + 1), 0))
-
-
-def _moments(b: Block, of: str, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return b.memo(("moments", of, n), lambda: technical.rolling_moments(b.starts, getattr(b, of), n))
-
-
-def _wilder(b: Block, x: np.ndarray, n: int) -> np.ndarray:
-    return technical.smoothed(b.starts, x, n, 1.0 / n, 0)
+def _bollinger(b: Block, n: int) -> tuple[np.ndarray, np.ndarray]:
+    return b.memo(("bollinger", n), lambda: windows.bollinger(b.starts, b.close, n))
 
 
 def _atr(b: Block, n: int) -> np.ndarray:
-    return b.memo(("atr", n), lambda: _wilder(b, technical.true_range(b.starts, b.high, b.low, b.close), n))
+    reach = b.memo(("true_range",), lambda: technical.true_range(b.starts, b.high, b.low, b.close))
+    return b.memo(("atr", n), lambda: technical.smoothed(b.starts, reach, n, 1.0 / n))
 
 
 def _percent_k(b: Block, n: int) -> np.ndarray:
-    def make() -> np.ndarray:
-        top = technical.rolling_maximum(b.starts, np.where(np.isnan(b.high), b.close, b.high), n)
-        bottom = -technical.rolling_maximum(b.starts, -np.where(np.isnan(b.low), b.close, b.low), n)
-        return np.where(top > bottom, 100.0 * (b.close - bottom) / (top - bottom), np.where(np.isnan(top), np.nan, 50.0))
-
-    return b.memo(("percent_k", n), make)
+    return b.memo(("percent_k", n), lambda: windows.percent_k(b.starts, b.high, b.low, b.close, n))
 
 
 @register(inputs=("open", "split"), warm_up=0, memory=WHOLE_HISTORY, group="level")
@@ -113,26 +98,26 @@ def return_(b: Block, n: int) -> np.ndarray:
 @register(inputs=("close", "split", "dividend"), warm_up=lambda n: n, group="return", parameters="n")
 def volatility(b: Block, n: int) -> np.ndarray:
     """Standard deviation of the last n daily log total returns (divisor n)."""
-    return np.sqrt(_moments(b, "returns", n)[1])
+    return windows.deviation(b.starts, b.returns, n)
 
 
 @register(inputs=("close", "split", "dividend"), warm_up=lambda n: n, group="return", parameters="n")
 def skew(b: Block, n: int) -> np.ndarray:
     """Skewness of the last n daily log total returns; 0 where they do not differ."""
-    _, m2, m3 = _moments(b, "returns", n)
+    _, m2, m3 = windows.rolling_moments(b.starts, b.returns, n)
     return np.where(m2 > 0.0, m3 / (m2 * np.sqrt(m2)), np.where(np.isnan(m2), np.nan, 0.0))
 
 
 @register(inputs=CLOSE, warm_up=lambda n: n - 1, group="trend", parameters="n")
 def slope(b: Block, n: int) -> np.ndarray:
     """Slope per session of the least-squares line through the last n log closes; 0 for n = 1."""
-    return technical.rolling_slope(b.starts, _log_close(b), n) if n > 1 else 0.0 * b.close
+    return windows.rolling_slope(b.starts, _log_close(b), n) if n > 1 else 0.0 * b.close
 
 
 @register(inputs=CLOSE, warm_up=lambda n: n - 1, group="trend", parameters="n")
 def sma(b: Block, n: int) -> np.ndarray:
     """Close over the mean of the last n closes, less 1."""
-    return b.close / _sma(b, n) - 1.0
+    return windows.from_mean(b.starts, b.close, n)
 
 
 @register(inputs=CLOSE, warm_up=lambda n: n - 1, memory=WHOLE_HISTORY, group="level", parameters="n")
@@ -156,27 +141,26 @@ def ema_level(b: Block, n: int) -> np.ndarray:
 @register(inputs=CLOSE, warm_up=SLOW - 1, memory=10 * SLOW, group="trend")
 def macd(b: Block) -> np.ndarray:
     """EMA of span 12 less EMA of span 26, over the close."""
-    return _macd(b) / b.close
+    return _macd(b)[0] / b.close
 
 
 @register(inputs=CLOSE, warm_up=SLOW + SIGNAL - 2, memory=10 * SLOW, group="trend")
 def macd_signal(b: Block) -> np.ndarray:
     """EMA of span 9 of the MACD, over the close."""
-    return _macd_signal(b) / b.close
+    return _macd(b)[1] / b.close
 
 
 @register(inputs=CLOSE, warm_up=SLOW + SIGNAL - 2, memory=10 * SLOW, group="trend")
 def macd_hist(b: Block) -> np.ndarray:
     """MACD less its signal, over the close."""
-    return (_macd(b) - _macd_signal(b)) / b.close
+    line, signal = _macd(b)
+    return (line - signal) / b.close
 
 
 @register(inputs=CLOSE, warm_up=lambda n: n, memory=lambda n: 20 * n, group="oscillator", parameters="n")
 def rsi(b: Block, n: int) -> np.ndarray:
     """Relative strength index of n sessions (Wilder 1978), 0 to 100; 50 where the close has not moved."""
-    gain, loss = b.memo(("gains",), lambda: technical.gains_and_losses(b.starts, b.close))
-    up, down = _wilder(b, gain, n), _wilder(b, loss, n)
-    return np.where(up + down > 0.0, 100.0 * up / (up + down), np.where(np.isnan(up), np.nan, 50.0))
+    return b.memo(("rsi", n), lambda: technical.relative_strength(b.starts, b.close, n))
 
 
 @register(inputs=BAR, warm_up=lambda n: n - 1, group="oscillator", parameters="n")
@@ -188,23 +172,19 @@ def stochastic(b: Block, n: int) -> np.ndarray:
 @register(inputs=BAR, warm_up=lambda n: n + 1, group="oscillator", parameters="n")
 def stochastic_signal(b: Block, n: int) -> np.ndarray:
     """Mean of the last three %K of n sessions (Lane's %D)."""
-    known = np.nan_to_num(_percent_k(b, n), nan=0.0)  # a leading NaN must not reach the window sum
-    mean = technical.rolling_sum(b.starts, known, 3) / 3.0
-    return np.where(np.isnan(kernels.lag(b.starts, _percent_k(b, n), 2)), np.nan, mean)
+    return windows.known_mean(b.starts, _percent_k(b, n), 3)
 
 
 @register(inputs=CLOSE, warm_up=lambda n: n - 1, group="band", parameters="n")
 def bollinger(b: Block, n: int) -> np.ndarray:
     """Place of the close between the Bollinger bands of n sessions and two standard deviations: 0 lower, 1 upper (%b)."""
-    mean, m2, _ = _moments(b, "close", n)
-    return np.where(m2 > 0.0, 0.5 + (b.close - mean) / (4.0 * np.sqrt(m2)), np.where(np.isnan(m2), np.nan, 0.5))
+    return _bollinger(b, n)[0]
 
 
 @register(inputs=CLOSE, warm_up=lambda n: n - 1, group="band", parameters="n")
 def bollinger_width(b: Block, n: int) -> np.ndarray:
     """Distance of the Bollinger bands of n sessions over their mean."""
-    mean, m2, _ = _moments(b, "close", n)
-    return 4.0 * np.sqrt(m2) / mean
+    return _bollinger(b, n)[1]
 
 
 @register(inputs=BAR, warm_up=lambda n: n, memory=lambda n: 20 * n, group="band", parameters="n")
@@ -222,9 +202,7 @@ def atr_level(b: Block, n: int) -> np.ndarray:
 @register(inputs=("close", "volume", "split"), warm_up=lambda n: n, group="volume", parameters="n", default=20)
 def obv(b: Block, n: int) -> np.ndarray:
     """Change of the on-balance volume over n sessions as a share of their volume, -1 to 1; 0 without volume."""
-    flow = technical.rolling_sum(b.starts, _signed_volume(b), n)
-    whole = technical.rolling_sum(b.starts, np.nan_to_num(b.volume, nan=0.0), n)
-    share = np.where(whole > 0.0, flow / whole, np.where(np.isnan(whole), np.nan, 0.0))
+    share = windows.volume_balance(b.starts, _signed_volume(b), b.volume, n)
     return np.where(np.isnan(kernels.lag(b.starts, b.close, n)), np.nan, share)  # the first row's sign is only a convention
 
 

@@ -11,10 +11,9 @@ import numpy as np
 
 from forecasting.features import kernels, register
 from forecasting.features import oscillator_kernels as oscillators
-from forecasting.features import technical_kernels as technical
+from forecasting.features import window_kernels as windows
 from forecasting.features.blocks import Block
 from forecasting.features.default import FAST_MEMORY, SEED
-from forecasting.features.technical import _moments
 
 RETURNS = ("close", "split", "dividend")
 RANGES = ("high", "low", "close", "split", "dividend")
@@ -32,8 +31,8 @@ def _remembered(n: int) -> int:
 
 def window(b: Block, x: np.ndarray, n: int) -> np.ndarray:
     """Mean of the known ones of the last n values; NaN where none is known or there are not n rows yet."""
-    total = technical.rolling_sum(b.starts, np.nan_to_num(x, nan=0.0), n)
-    count = technical.rolling_sum(b.starts, np.where(np.isnan(x), 0.0, 1.0), n)
+    total = windows.rolling_sum(b.starts, np.nan_to_num(x, nan=0.0), n)
+    count = windows.rolling_sum(b.starts, np.where(np.isnan(x), 0.0, 1.0), n)
     return np.where(count > 0.0, total / count, np.nan)
 
 
@@ -116,7 +115,7 @@ def yang_zhang(b: Block, n: int) -> np.ndarray:
         return np.full(len(b.close), np.nan)
     k, less_one = 0.34 / (1.34 + (n + 1.0) / (n - 1.0)), n / (n - 1.0)
     body = np.nan_to_num(_ratio(b.raw("close"), b.raw("open")), nan=0.0)
-    night, day = (technical.rolling_moments(b.starts, x, n)[1] * less_one for x in (_jump(b), body))
+    night, day = (windows.rolling_variance(b.starts, x, n)[1] * less_one for x in (_jump(b), body))
     ranges = window(b, _rogers_satchell(b), n)
     return _over_scale(b, night + k * day + (1.0 - k) * np.where(np.isnan(ranges), 0.0, ranges), n)
 
@@ -131,7 +130,7 @@ def har(b: Block, n: int) -> np.ndarray:
 
 def _half(b: Block, n: int, sign: float) -> np.ndarray:
     part = np.where(sign * b.returns > 0.0, b.returns * b.returns, 0.0 * b.returns)
-    return technical.rolling_sum(b.starts, part, n)
+    return windows.rolling_sum(b.starts, part, n)
 
 
 @register(inputs=RETURNS, warm_up=lambda n: max(n, SEED), memory=_remembered, group="volatility", parameters="n")
@@ -158,7 +157,7 @@ def downside_share(b: Block, n: int) -> np.ndarray:
 @register(inputs=RETURNS, warm_up=lambda n: n, group="return", parameters="n")
 def kurtosis(b: Block, n: int) -> np.ndarray:
     """Excess kurtosis of the last n daily log total returns (divisor n); 0 where they do not differ."""
-    mean, m2, _ = _moments(b, "returns", n)
+    mean, m2 = windows.rolling_variance(b.starts, b.returns, n)
     fourth = oscillators.fourth_moment(b.starts, b.returns, mean, n)
     return np.where(m2 > 0.0, fourth / (m2 * m2) - 3.0, np.where(np.isnan(m2), np.nan, 0.0))
 
@@ -166,13 +165,13 @@ def kurtosis(b: Block, n: int) -> np.ndarray:
 @register(inputs=RETURNS, warm_up=lambda n: max(n, SEED), memory=_remembered, group="volatility", parameters="n")
 def largest_return(b: Block, n: int) -> np.ndarray:
     """Largest daily log total return of n sessions over the scale (MAX of Bali, Cakici and Whitelaw 2011)."""
-    return technical.rolling_maximum(b.starts, b.returns, n) / b.scale
+    return windows.rolling_maximum(b.starts, b.returns, n) / b.scale
 
 
 @register(inputs=RETURNS, warm_up=lambda n: max(n, SEED), memory=_remembered, group="volatility", parameters="n")
 def smallest_return(b: Block, n: int) -> np.ndarray:
     """Smallest daily log total return of n sessions over the scale."""
-    return -technical.rolling_maximum(b.starts, -b.returns, n) / b.scale
+    return -windows.rolling_maximum(b.starts, -b.returns, n) / b.scale
 
 
 @register(inputs=RETURNS, warm_up=lambda n: n + 1, group="volatility", parameters="n")
@@ -181,8 +180,8 @@ def jump_share(b: Block, n: int) -> np.ndarray:
     |r_t| |r_t-1| over the sum of r_t^2 (bipower variation, Barndorff-Nielsen and Shephard 2004), not below -1; 0 where nothing
     moved."""
     size = np.abs(b.returns)
-    both = technical.rolling_sum(b.starts, size * kernels.lag(b.starts, size, 1), n)
-    whole = technical.rolling_sum(b.starts, size * size, n)
+    both = windows.rolling_sum(b.starts, size * kernels.lag(b.starts, size, 1), n)
+    whole = windows.rolling_sum(b.starts, size * size, n)
     return np.where(whole > 0.0, np.maximum(1.0 - 0.5 * np.pi * both / whole, -1.0), np.where(np.isnan(both), np.nan, 0.0))
 
 
@@ -192,7 +191,7 @@ def jump_share(b: Block, n: int) -> np.ndarray:
 def vol_of_vol(b: Block, n: int) -> np.ndarray:
     """Standard deviation over n sessions of the daily change of the scale's log (divisor n)."""
     change = kernels.difference(b.starts, 0.5 * b.log_variance, 1)
-    return np.sqrt(technical.rolling_moments(b.starts, change, n)[1])
+    return windows.deviation(b.starts, change, n)
 
 
 @register(inputs=("open", *RETURNS), warm_up=lambda n: n, group="volatility", parameters="n")
@@ -201,8 +200,8 @@ def overnight_share(b: Block, n: int) -> np.ndarray:
     moved."""
     night = _jump(b)
     day = b.returns - night
-    dark = technical.rolling_sum(b.starts, night * night, n)
-    light = technical.rolling_sum(b.starts, day * day, n)
+    dark = windows.rolling_sum(b.starts, night * night, n)
+    light = windows.rolling_sum(b.starts, day * day, n)
     return np.where(dark + light > 0.0, dark / (dark + light), np.where(np.isnan(dark), np.nan, 0.5))
 
 
@@ -210,8 +209,8 @@ def overnight_share(b: Block, n: int) -> np.ndarray:
 def autocorrelation(b: Block, n: int) -> np.ndarray:
     """Sum over n sessions of r_t r_t-1 over the sum of r_t^2, r the daily log total return, -1 to 1; 0 where nothing
     moved."""
-    both = technical.rolling_sum(b.starts, b.returns * kernels.lag(b.starts, b.returns, 1), n)
-    whole = technical.rolling_sum(b.starts, b.returns * b.returns, n)
+    both = windows.rolling_sum(b.starts, b.returns * kernels.lag(b.starts, b.returns, 1), n)
+    whole = windows.rolling_sum(b.starts, b.returns * b.returns, n)
     return np.where(whole > 0.0, np.clip(both / whole, -1.0, 1.0), np.where(np.isnan(both), np.nan, 0.0))
 
 
@@ -220,5 +219,5 @@ def variance_ratio(b: Block, n: int) -> np.ndarray:
     """Mean over n sessions of the squared five-session log returns over five times that of the daily ones (Lo and MacKinlay
     1988, without the means), 1 for a random walk, at most 5; 1 where nothing moved."""
     week = kernels.difference(b.starts, b.log_index, 5)
-    long_, short = technical.rolling_sum(b.starts, week * week, n), technical.rolling_sum(b.starts, b.returns * b.returns, n)
+    long_, short = windows.rolling_sum(b.starts, week * week, n), windows.rolling_sum(b.starts, b.returns * b.returns, n)
     return np.where(short > 0.0, np.minimum(long_ / (5.0 * short), 5.0), np.where(np.isnan(long_), np.nan, 1.0))

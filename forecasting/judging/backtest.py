@@ -17,6 +17,7 @@ from forecasting.judging.gate import Decision, GateThresholds, decide
 from forecasting.judging.judgement import Answers, Judgement, judge, judged
 from forecasting.judging.report import report
 from forecasting.judging.walk_forward import ask_fold, by_fold, folds, joined
+from forecasting.lstm.ensemble import Spread
 from forecasting.lstm.network import LstmSpec
 from forecasting.models import Fitted, fit_model
 from forecasting.panel import Panel
@@ -88,11 +89,11 @@ def backtest(
 
 def full_backtest(
     panel: Panel, macro: pd.DataFrame | None, spec: LstmSpec, spans: Spans, thresholds: GateThresholds, how: How,
-    stages: Stages | None = None, progress: Progress | None = None,
+    stages: Stages | None = None, progress: Progress | None = None, spread: Spread = map,
 ) -> Outcome:  # fmt: skip
     """The same as ``how`` says: with one model, or with one a fold whose answers are judged together.
 
-    Every fold's model is audited; the gate is asked once, about all sessions.
+    Every fold's model is audited; the gate is asked once, about all sessions. ``spread``: see ``fit_model``.
     """
     stages = stages or Stages()
     made = (spans,)
@@ -104,7 +105,7 @@ def full_backtest(
     leaks: list[tuple[str, ...] | None] = []
     for fold in made:
         with stages.stage("train"):
-            fitted.append(fit_model(spec, panel, macro, fold, progress, rivals=how.rivals))
+            fitted.append(fit_model(spec, panel, macro, fold, progress, rivals=how.rivals, spread=spread))
         with stages.stage("audit"):
             leaks.append(audit_model(fitted[-1], panel, macro, fold))
         with stages.stage("evaluate"):

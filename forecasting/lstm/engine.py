@@ -27,9 +27,14 @@ def configure_tensorflow(threads: int | None = None) -> None:
     tf.get_logger().setLevel("ERROR")
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(int(os.environ.get("NEXTCLOSE_THREADS", TOWERS)))
+        tf.config.threading.set_inter_op_parallelism_threads(threads_here())
     except RuntimeError:
         pass  # already initialised by an earlier call
+
+
+def threads_here() -> int:
+    """Computations that run side by side in this process."""
+    return int(os.environ.get("NEXTCLOSE_THREADS", TOWERS))
 
 
 @contextmanager

@@ -5,8 +5,8 @@ Their weights lie in the model's arrays as ``lstm/MEMBER/NN``, or ``lstm/SYMBOL/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,49 +24,76 @@ Looked = Callable[[int, int, float], None]  # member, look, validation loss; wha
 Starts = tuple[np.ndarray, ...]  # each a table [H, Q] or the weights of a linear model [H, Q, 1 + F]
 
 
-def train_networks(
-    spec: LstmSpec, panel: Panel, x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray, starts: Starts,
-    progress: Progress | None = None, looked: Looked | None = None, excess: np.ndarray | None = None,
-) -> tuple[dict[str, np.ndarray], list[dict]]:  # fmt: skip
-    """Train every network of ``spec``; see ``Trainer`` for the arguments. Returns the weights and one history a network.
+@dataclass(frozen=True)
+class Lesson:
+    """What the networks of one symbol, or of all, are trained from; see ``Trainer``. Plain values, fit for another process.
 
-    ``starts``: what the members begin with, taken in turn.
-
-    With ``per_symbol`` a symbol without a training sequence gets no network. Networks are trained one after the other: two
-    cores are busy with one of them already.
+    ``symbol`` is None for the networks of all symbols; ``starts``: what the members begin with, taken in turn.
     """
-    from forecasting.lstm.training import train_member
 
+    spec: LstmSpec
+    symbol: str | None
+    panel: Panel
+    x: np.ndarray
+    y: np.ndarray
+    train: np.ndarray
+    valid: np.ndarray
+    starts: Starts
+    excess: np.ndarray | None = None
+
+    def of(self, symbol: str) -> Lesson:
+        """The part of one symbol."""
+        i = self.panel.symbols.index(symbol)
+        rows = slice(int(self.panel.starts[i]), int(self.panel.starts[i + 1]))
+        parts = {name: getattr(self, name)[rows] for name in ("x", "y", "train", "valid")}
+        excess = None if self.excess is None else self.excess[rows]
+        return replace(self, symbol=symbol, panel=self.panel.only((symbol,)), **parts, excess=excess)
+
+
+Learnt = tuple[dict[str, np.ndarray], list[dict]]  # weights by name, and one history a network
+Spread = Callable[[Callable[[Lesson], Learnt], Sequence[Lesson]], Iterable[Learnt]]  # like ``map``, wherever it is done
+
+
+def train_networks(
+    lesson: Lesson, progress: Progress | None = None, looked: Looked | None = None, spread: Spread = map
+) -> Learnt:
+    """Train every network of the lesson's spec. Returns the weights and one history a network.
+
+    With ``per_symbol`` each symbol is a lesson of its own, all of them handed to ``spread``: in which process one is learnt
+    changes no bit of it. A symbol without a training sequence gets no network, and nobody is told of the looks. Networks of
+    all symbols are trained here, one after the other: two cores are busy with one of them already.
+    """
+    if not lesson.spec.per_symbol:
+        return learn(lesson, progress, looked)
     arrays: dict[str, np.ndarray] = {}
     histories: list[dict] = []
-    for symbol in panel.symbols if spec.per_symbol else (None,):
-        rows = slice(None)
-        own = panel
-        if symbol is not None:
-            i = panel.symbols.index(symbol)
-            rows, own = slice(int(panel.starts[i]), int(panel.starts[i + 1])), panel.only((symbol,))
-        part = None if excess is None else excess[rows]
-        for member in range(spec.members):
-            try:
-                network, history = train_member(
-                    spec,
-                    member,
-                    own,
-                    x[rows],
-                    y[rows],
-                    train[rows],
-                    valid[rows],
-                    start_of(starts, member),
-                    progress,
-                    looked,
-                    part,
-                )
-            except ValueError:  # no training sequence
-                if symbol is None:
-                    raise
-                break
-            arrays |= {f"{_stem(symbol)}/{member}/{i:02d}": w for i, w in enumerate(network.get_weights())}
-            histories.append(history.as_card() | ({} if symbol is None else {"symbol": symbol}))
+    lessons = [lesson.of(symbol) for symbol in lesson.panel.symbols]
+    for done, (weights, told) in enumerate(spread(learn, lessons)):
+        arrays |= weights
+        histories += told
+        if progress:
+            progress("training", done + 1, len(lessons))
+    return arrays, histories
+
+
+def learn(lesson: Lesson, progress: Progress | None = None, looked: Looked | None = None) -> Learnt:
+    """Train the members of one lesson, one after the other; nothing for a symbol without a training sequence."""
+    from forecasting.lstm.training import train_member
+
+    spec, symbol = lesson.spec, lesson.symbol
+    given = (lesson.panel, lesson.x, lesson.y, lesson.train, lesson.valid)
+    arrays: dict[str, np.ndarray] = {}
+    histories: list[dict] = []
+    for member in range(spec.members):
+        start = start_of(lesson.starts, member)
+        try:
+            weights, history = train_member(spec, member, *given, start, progress, looked, lesson.excess)
+        except ValueError:  # no training sequence
+            if symbol is None:
+                raise
+            break
+        arrays |= {f"{_stem(symbol)}/{member}/{i:02d}": w for i, w in enumerate(weights)}
+        histories.append(history.as_card() | ({} if symbol is None else {"symbol": symbol}))
     return arrays, histories
 
 

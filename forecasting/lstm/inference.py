@@ -10,13 +10,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from forecasting.lstm.engine import TOWERS, configure_tensorflow
+from forecasting.lstm.engine import configure_tensorflow, threads_here
 from forecasting.lstm.network import LstmSpec, Network
+from forecasting.lstm.recurrence import compiled as looped
 from forecasting.panel import Panel
-from forecasting.sequences import padded, windows
 
 Progress = Callable[[str, int, int], None]  # stage, done, of how many
-FORECAST_BATCH = 512  # every forecast is made in a batch of exactly this shape, so that company changes no bit
+FORECAST_BATCH = 256  # every forecast is made in a batch of exactly this shape, so that company changes no bit
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Forecasting:
         self.lookback, self.width = network.spec.lookback, n_features
 
         @tf.function(
-            jit_compile=True,
+            jit_compile=not network.fused,  # the compiled loop is faster, and not XLA's
             autograph=False,
             input_signature=[
                 tf.TensorSpec((FORECAST_BATCH, self.lookback, n_features), tf.float32),
@@ -63,28 +63,44 @@ class Forecasting:
         """The network's answers for ``rows`` (int [N]) of the scaled block ``x`` (float32 [R, F]): float32 [N, H(, Q)].
 
         ``who`` (int [S]): for each symbol of the panel its number in the embedding, 0: a stranger. Batches run on
-        two threads; each is a computation of its own, so the order cannot change a bit.
+        several threads; each is a computation of its own, so the order cannot change a bit.
         """
-        table = np.concatenate([np.zeros((1, self.width), np.float32), x])
-        own = np.zeros(len(rows), np.int32) if who is None else who[panel.symbol_index[rows]].astype(np.int32)
-        starts = range(0, len(rows), FORECAST_BATCH)
+        index = np.searchsorted(panel.starts, rows, side="right") - 1
+        own = np.zeros(len(rows), np.int32) if who is None else who[index].astype(np.int32)
+        begins = range(0, max(len(rows), 1), FORECAST_BATCH)  # no row at all: one batch of nothing, for the shape
 
         def one(begin: int) -> np.ndarray:
-            mine = rows[begin : begin + FORECAST_BATCH]
-            index = padded(windows(panel, mine, self.lookback), FORECAST_BATCH, -1)
-            names = padded(own[begin : begin + FORECAST_BATCH], FORECAST_BATCH, 0)
-            return self._run(table[index + 1], names).numpy()[: len(mine)]
+            mine = slice(begin, begin + FORECAST_BATCH)
+            given = np.empty((FORECAST_BATCH, self.lookback, self.width), np.float32)
+            names = np.zeros(FORECAST_BATCH, np.int32)
+            names[: len(own[mine])] = own[mine]
+            copy_windows(x, rows[mine], panel.starts[index[mine]], given)
+            return self._run(given, names).numpy()[: len(rows[mine])]
 
         parts = []
-        with ThreadPoolExecutor(TOWERS) as pool:
-            for done, part in enumerate(pool.map(one, starts)):
+        with ThreadPoolExecutor(threads_here()) as pool:
+            for done, part in enumerate(pool.map(one, begins)):
                 parts.append(part)
                 if progress:
-                    progress("forecasting", done + 1, len(starts))
-        return (
-            np.concatenate(parts)
-            if parts
-            else self._run(
-                np.zeros((FORECAST_BATCH, self.lookback, self.width), np.float32), np.zeros(FORECAST_BATCH, np.int32)
-            ).numpy()[:0]
-        )
+                    progress("forecasting", done + 1, len(begins))
+        return np.concatenate(parts)
+
+
+@looped
+def copy_windows(x, rows, firsts, out):
+    """The last T rows of ``x`` [R, F] up to each of ``rows`` into ``out`` [N, T, F]: zeros for what lies before ``firsts``, the
+    symbol's first row, and for windows beyond the rows that are asked for."""
+    count, steps, width = out.shape
+    for n in range(count):
+        if n >= rows.size:
+            out[n] = np.float32(0.0)
+            continue
+        for t in range(steps):
+            row = rows[n] - steps + 1 + t
+            target = out[n, t]
+            if row < firsts[n]:
+                target[:] = np.float32(0.0)
+            else:
+                source = x[row]
+                for j in range(width):
+                    target[j] = source[j]

@@ -18,6 +18,7 @@ from forecasting import metrics
 from forecasting.errors import SettingError
 from forecasting.features.sets import DEFAULT_FEATURES, expand
 from forecasting.lstm.engine import configure_tensorflow
+from forecasting.lstm.fused import loop_knows, lstm_layer, on_gpu
 from forecasting.scaling import Scaling
 
 if TYPE_CHECKING:
@@ -156,6 +157,8 @@ class Network:
         import tensorflow as tf
 
         self.spec, self.seed = spec, seed
+        self.looped = not on_gpu()
+        self.fused = self.looped and loop_knows(spec.activation, spec.recurrent_dropout)
         self.horizons, self.levels = start.shape[:2]
         self.start = tf.Variable(start.astype(np.float32), trainable=False)  # another one asks for no new compilation
         counter = iter(range(10_000))
@@ -165,8 +168,9 @@ class Network:
             return cls(seed=seed * 10_007 + next(counter))
 
         def lstm(units: int, sequences: bool):
-            layer = keras.layers.LSTM(
-                units, activation=spec.activation, return_sequences=sequences, recurrent_dropout=spec.recurrent_dropout,
+            layer = lstm_layer(
+                units, self.fused, activation=spec.activation, return_sequences=sequences,
+                recurrent_dropout=spec.recurrent_dropout,
                 kernel_initializer=init("glorot"), recurrent_initializer=init("orthogonal"), seed=seed,
             )  # fmt: skip
             return keras.layers.Bidirectional(layer) if spec.bidirectional else layer
@@ -251,18 +255,21 @@ class Network:
         start = self.start
         if len(start.shape) == 3:
             start = tf.einsum("bkf,hqf->bkhq", inputs, start[..., 1:]) + start[..., 0]
-        return start * tf.exp(raw[..., :1]) + raw[..., 1:2] + raw[..., 2:]
+        log_scale, shift, corrections = tf.split(raw, [1, 1, self.levels], axis=-1)  # slices have a slow gradient
+        return start * tf.exp(log_scale) + shift + corrections
 
     def raw(self, x: tf.Tensor, labels: int, seed: tf.Tensor | None = None, who: tf.Tensor | None = None) -> tf.Tensor:
         """The last layer's outputs: log scale, shift and corrections [B, labels, H, 2 + Q], or points [B, labels, H]."""
         import tensorflow as tf
+
+        from forecasting.lstm.dropout import dropped
 
         draws = iter(range(1, 1000))
 
         def drop(value: tf.Tensor) -> tf.Tensor:
             if seed is None or not self.spec.dropout:
                 return value
-            return tf.nn.experimental.stateless_dropout(value, self.spec.dropout, seed=seed + [0, next(draws)])
+            return dropped(value, self.spec.dropout, seed + [0, next(draws)], self.looped)
 
         training = seed is not None
         inputs = x[:, -labels:]  # [B, K, F]
@@ -270,7 +277,10 @@ class Network:
         for layer, norm in zip(self.recurrent, self.norms, strict=True):
             hidden = layer(hidden, training=training)  # [B, T, U], or [B, U] in the last layer of a window
             hidden = drop(norm(hidden, training=training) if norm else hidden)
-        hidden = hidden[:, -labels:] if len(hidden.shape) == 3 else hidden[:, None]  # [B, K, U]
+        if len(hidden.shape) == 3:
+            hidden = tf.split(hidden, [hidden.shape[1] - labels, labels], axis=1)[1]  # [B, K, U]
+        else:
+            hidden = hidden[:, None]
         if self.spec.skip:
             hidden = tf.concat([hidden, inputs], axis=-1)
         if self.embedding:

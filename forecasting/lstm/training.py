@@ -2,7 +2,8 @@
 
 The scaled panel lies on the device once, as a 2-D block; sequences are gathered from it by index inside the step. Each
 batch is trained as two halves ("towers") whose gradients are added: the gradient of the whole batch, computed on two
-cores without a barrier at every small operation (docs/decisions/0003-training-path.md).
+cores without a barrier at every small operation. Networks of one symbol each are many: their batches are one tower, and
+the cores train different symbols (docs/decisions/0003-training-path.md).
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ import numpy as np
 
 from forecasting.lstm.engine import TOWERS, configure_tensorflow
 from forecasting.lstm.network import OPTIMIZERS, LstmSpec, Network, loss_values
+from forecasting.lstm.table import Table
 from forecasting.panel import Panel
 from forecasting.sequences import Sequences, padded, training_sequences
 
 Progress = Callable[[str, int, int], None]  # stage, done, of how many
 Looked = Callable[[int, int, float], None]  # member, look, validation loss; what it raises ends the training
-_SMALLEST_HALF = 4
+_SMALLEST_BATCH = 8
 _UPDATES_AN_EPOCH = 8
 _LOOKS = 10  # at the validation span, in a training that goes to its end
 
 
 @dataclass(frozen=True)
 class History:
-    """One row a validation look: updates made, mean training loss since the last look, validation loss, learning rate."""
+    """One row a validation look: updates made, mean training loss since the last look, validation loss."""
 
     updates: tuple[int, ...]
     train_loss: tuple[float, ...]
@@ -43,81 +45,59 @@ class History:
                 "kept": self.kept}  # fmt: skip
 
 
-class Table:
-    """Rows of float32 on the device, called with row indices (-1: zeros); exchanged without anything being compiled anew."""
-
-    def __init__(self, block: np.ndarray) -> None:
-        import tensorflow as tf
-
-        self.width = block.shape[1]
-        self._rows = tf.Variable(self._padded(block), shape=(None, self.width), trainable=False)
-
-    def fill(self, block: np.ndarray) -> None:
-        """Hold ``block`` (float32 [R, F]) from now on."""
-        self._rows.assign(self._padded(block))
-
-    def __call__(self, rows):
-        import tensorflow as tf
-
-        return tf.gather(self._rows, rows + 1)
-
-    def _padded(self, block: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.zeros((1, self.width), np.float32), block])  # row -1 is row 0 of the table
-
-
-def make_gather(block: np.ndarray) -> Table:
-    """A function from row indices (-1: zeros) to the rows of ``block`` (float32 [R, F]), on the device."""
-    return Table(block)
-
-
 _IDLE: dict[Hashable, Trainer] = {}  # trainers whose compiled steps wait for the next training of the same shapes
 _IDLE_MOST = 2
 
 
-def _make_optimizer(spec: LstmSpec, updates: int):
+def towers_of(spec: LstmSpec) -> int:
+    """Parts of a batch that are computed side by side; part of the lineage, since a sum is rounded by its order."""
+    return 1 if spec.per_symbol else TOWERS
+
+
+def _make_optimizer(spec: LstmSpec):
     import keras
 
-    rate = keras.optimizers.schedules.CosineDecay(spec.learning_rate, decay_steps=updates)
     chosen = getattr(keras.optimizers, OPTIMIZERS[spec.optimizer])
-    return chosen(rate, weight_decay=spec.weight_decay) if spec.optimizer == "adamw" else chosen(rate)
+    more = {"weight_decay": spec.weight_decay} if spec.optimizer == "adamw" else {}
+    return chosen(spec.learning_rate, **more)
 
 
 def train_member(
     spec: LstmSpec, member: int, panel: Panel, x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray,
     start: np.ndarray, progress: Progress | None = None, looked: Looked | None = None, excess: np.ndarray | None = None,
-) -> tuple[Network, History]:  # fmt: skip
-    """Train one network of the ensemble; see ``Trainer`` for the arguments.
+) -> tuple[list[np.ndarray], History]:  # fmt: skip
+    """The weights of one network of the ensemble, trained; see ``Trainer`` for the arguments.
 
     Compiling the step takes longer than a small training. So a trainer is kept for the next one of the same spec and
     shapes, be it another member or another market; what it learns does not depend on what it learnt before, to the bit.
     """
     configure_tensorflow()
-    half, updates = _batches(spec, panel, train)
+    part, _ = _batches(spec, panel, train)
     symbols = len(panel.symbols) if spec.embedding_units else 0
-    key = (spec, x.shape[1], y.shape[1], start.shape, half, updates, symbols, excess is None)
+    key = (spec, x.shape[1], y.shape[1], start.shape, part, symbols, excess is None)
     trainer = _IDLE.pop(key, None)  # taken out while it works, so that no two threads share one
     if trainer is None:
         trainer = Trainer(spec, member, panel, x, y, train, valid, start, excess)
     else:
         trainer.begin(member, panel, x, y, train, valid, start, excess)
     history = trainer.run(progress, looked)
-    network = Network(spec, x.shape[1], start, trainer.network.seed, len(panel.symbols))
-    network.set_weights(trainer.network.get_weights())
+    weights = trainer.network.get_weights()
     trainer.let_go()
     while len(_IDLE) >= _IDLE_MOST:
         _IDLE.pop(next(iter(_IDLE)), None)
     _IDLE[key] = trainer
-    return network, history
+    return weights, history
 
 
 def _batches(spec: LstmSpec, panel: Panel, train: np.ndarray) -> tuple[int, int]:
-    """Sequences in half a batch, and gradient steps of a training to its end."""
+    """Sequences in a tower's part of a batch, and gradient steps of a training to its end."""
     count = len(training_sequences(panel, train.any(axis=1), spec.lookback - 1, spec.labels_per_sequence))
     if not count:
         raise ValueError("no training sequence: the training span is shorter than the lookback")
     # Few sequences are read in smaller batches: an epoch of one or two updates teaches nothing.
-    half = max(_SMALLEST_HALF, min(spec.batch_size // TOWERS, -(-count // (_UPDATES_AN_EPOCH * TOWERS))))
-    return half, max(spec.epochs * -(-count // (half * TOWERS)), spec.min_updates)
+    towers = towers_of(spec)
+    part = max(_SMALLEST_BATCH // towers, min(spec.batch_size // towers, -(-count // (_UPDATES_AN_EPOCH * towers))))
+    return part, max(spec.epochs * -(-count // (part * towers)), spec.min_updates)
 
 
 class Trainer:
@@ -139,15 +119,16 @@ class Trainer:
 
         self.spec = spec
         self.burn_in, self.labels = spec.lookback - 1, spec.labels_per_sequence
-        self.half, self.updates = _batches(spec, panel, train)
-        self.batch = self.half * TOWERS
+        self.towers = towers_of(spec)
+        self.part, _ = _batches(spec, panel, train)
+        self.batch = self.part * self.towers
         self.network = Network(spec, x.shape[1], start, spec.seed * 1_000 + member, len(panel.symbols))
         self._seed = tf.Variable(self.network.seed, trainable=False, dtype=tf.int32)
-        self._inputs, self._outcomes = make_gather(x[:0]), make_gather(np.zeros((0, y.shape[1]), np.float32))
-        self._train_labels, self._valid_labels = (make_gather(np.zeros((0, y.shape[1]), np.float32)) for _ in range(2))
-        self._who = make_gather(np.zeros((0, 1), np.float32)) if spec.embedding_units else None
+        self._inputs, self._outcomes = Table(x[:0]), Table(np.zeros((0, y.shape[1]), np.float32))
+        self._train_labels, self._valid_labels = (Table(np.zeros((0, y.shape[1]), np.float32)) for _ in range(2))
+        self._who = Table(np.zeros((0, 1), np.float32)) if spec.embedding_units else None
         with_excess = excess is not None and spec.excess_weight and spec.output == "quantiles"
-        self._excess = make_gather(np.zeros((0, y.shape[1]), np.float32)) if with_excess else None
+        self._excess = Table(np.zeros((0, y.shape[1]), np.float32)) if with_excess else None
         self._take(member, panel, x, y, train, valid, excess)
         self._optimizer = None
         shapes = [
@@ -180,6 +161,7 @@ class Trainer:
         excess: np.ndarray | None,
     ) -> None:  # fmt: skip
         self.member, self.panel = member, panel
+        _, self.updates = _batches(self.spec, panel, train)
         self.any_train, self.any_valid = train.any(axis=1), valid.any(axis=1)
         self.per_epoch = -(-len(self._sequences(self.any_train)) // self.batch)
         self.draw = np.random.default_rng([self.spec.seed, member])
@@ -209,12 +191,11 @@ class Trainer:
         return tf.reduce_sum(loss * weight), tf.reduce_sum(weight)
 
     def _gradients(self, rows, mask, step):
-        """Clipped gradients of the mean loss of a batch, and that loss; each half is a computation of its own."""
+        """Clipped gradients of the mean loss of a batch, and that loss; each tower is a computation of its own."""
         import tensorflow as tf
 
         parts, losses, counts = [], [], []
-        for tower in range(TOWERS):
-            mine = slice(tower * self.half, (tower + 1) * self.half)
+        for tower, mine in enumerate(self._parts()):
             seed = tf.stack([self._seed * TOWERS + tower, step * 1000])
             with tf.GradientTape() as tape:
                 loss, count = self._forward(rows[mine], mask[mine], self._train_labels, seed)
@@ -229,9 +210,12 @@ class Trainer:
     def _valid_sums_of(self, rows, mask):
         import tensorflow as tf
 
-        halves = [slice(tower * self.half, (tower + 1) * self.half) for tower in range(TOWERS)]
-        sums = [self._forward(rows[mine], mask[mine], self._valid_labels, None) for mine in halves]
+        sums = [self._forward(rows[mine], mask[mine], self._valid_labels, None) for mine in self._parts()]
         return tf.add_n([loss for loss, _ in sums]), tf.add_n([count for _, count in sums])
+
+    def _parts(self) -> list[slice]:
+        """The sequences of a batch that each tower reads."""
+        return [slice(tower * self.part, (tower + 1) * self.part) for tower in range(self.towers)]
 
     def _sequences(self, labelled: np.ndarray, offset: int = 0) -> Sequences:
         return training_sequences(self.panel, labelled, self.burn_in, self.labels, offset)
@@ -268,7 +252,7 @@ class Trainer:
             offset = int(self.draw.integers(self.labels)) if self.labels > 1 else 0
             for rows, mask in self.batches(self.any_train, offset, shuffle=True):
                 gradients, loss = self.gradients(rows, mask, tf.constant(done, tf.int32))
-                apply(gradients)
+                apply(gradients, self.spec.learning_rate * 0.5 * (1 + np.cos(np.pi * done / self.updates)))
                 running.append(loss)
                 done += 1
                 if progress:
@@ -288,11 +272,11 @@ class Trainer:
         return History(*zip(*looks, strict=True), kept)
 
     def _fresh_optimizer(self) -> Callable:
-        """A function that applies gradients, with an optimizer that has seen none yet."""
+        """A function that applies gradients at a learning rate, with an optimizer that has seen none yet."""
         import tensorflow as tf
 
         if self._optimizer is None:
-            optimizer, variables = _make_optimizer(self.spec, self.updates), self.network.trainable_variables
+            optimizer, variables = _make_optimizer(self.spec), self.network.trainable_variables
             optimizer.build(variables)
             apply = tf.function(
                 lambda gradients: optimizer.apply_gradients(zip(gradients, variables, strict=True)), autograph=False
@@ -301,4 +285,9 @@ class Trainer:
         optimizer, at_first, apply = self._optimizer
         for variable, value in zip(optimizer.variables, at_first, strict=True):
             variable.assign(value)
-        return apply
+
+        def step(gradients: list, rate: float) -> None:
+            optimizer.learning_rate = rate  # a variable: no length of training asks for a compilation of its own
+            apply(gradients)
+
+        return step

@@ -42,7 +42,9 @@ __all__ = (
 
 def rivals_among(forecasters: Iterable[str]) -> tuple[str, ...]:
     """Those of ``forecasters`` that are rivals, in their order: not the LSTM, not a champion."""
-    return tuple(name for name in forecasters if name in RIVALS or name in OPTIONAL)
+    from forecasting.rivals.own import own_rival
+
+    return tuple(name for name in forecasters if name in RIVALS or name in OPTIONAL or own_rival(name))
 
 
 def fit_rivals(
@@ -71,4 +73,8 @@ def rival_quantiles(
 
 def _rival(name: str) -> Rival:
     """The module of a rival, loaded when it is first asked: those who only want the names must not wait for a compiler."""
+    from forecasting.rivals.own import own_rival
+
+    if (own := own_rival(name)) is not None:
+        return own
     return import_module(f"{__name__}.{name}")

@@ -2,9 +2,9 @@
 --   model_id: hash of the model folder
 --   forecaster: lstm or a rival
 --   horizon: sessions ahead of the origin
---   metric: name of the metric
+--   metric: name of the metric, see docs/evaluation.md
 --   value: its value
---   n_rows: forecasts it was computed from
+--   n_rows: forecasts it was computed from (of a portfolio_... its sessions)
 --   n_sessions: sessions these come from
 --   span_start: first origin of the span
 --   span_end: last origin of the span

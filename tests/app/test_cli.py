@@ -129,7 +129,8 @@ def test_forecast__of_a_symbol(typed, answered, copied):
 
 def test_forecast__of_a_symbol_that_is_not_there_names_the_nearest(typed, copied):
     code, _, err = typed("forecast", "AAB", "--home", copied)
-    assert code == 2 and err == f"nextclose: there is no forecast for AAB in {copied}; did you mean AAA?\n"
+    asked = "`nextclose run --symbols AAB` makes one"
+    assert code == 2 and err == f"nextclose: there is no forecast for AAB in {copied}; did you mean AAA? ({asked})\n"
 
 
 def test_scoreboard__before_and_after_something_settled(typed, answered, copied):

@@ -23,13 +23,28 @@ case "$*" in
         for venv; do :; done
         echo "venv" >>"$log"
         rm -rf "$venv"; mkdir -p "$venv/bin"; cp "$0" "$venv/bin/python" ;;
-    *"-m pip install"*"-r "*) echo "packages" >>"$log"; sleep "${STAND_IN_SLOW:-0}"; exit "${STAND_IN_PIP:-0}" ;;
+    *"-m pip install"*"-r "*)
+        for list; do :; done
+        case $list in */requirements.lock) echo "packages" ;; *) echo "pip" ;; esac >>"$log"; cat "$list" >>"$log.given"
+        sleep "${STAND_IN_SLOW:-0}"; exit "${STAND_IN_PIP:-0}" ;;
     *"-m pip install"*) echo "project" >>"$log" ;;
     "-P -m app.cli "*) shift 3; echo "nextclose $*" ;;
     "-m pytest"*) shift 2; echo "pytest in $(pwd): $*" ;;
     *) echo "unexpected: $*" >&2; exit 99 ;;
 esac
 """
+
+PIP = """pip==2 \\
+    --hash=sha256:21 \\
+    --hash=sha256:22
+    # via nextclose
+"""
+LOCK = f"""one==1 \\
+    --hash=sha256:11
+{PIP}pip-tools==3 \\
+    --hash=sha256:31
+"""
+SET_UP = ["venv", "pip", "packages", "project"]
 
 
 class Project:
@@ -41,7 +56,7 @@ class Project:
         self.bin.mkdir()
         self.log.write_text("")
         shutil.copy(ROOT / "start", self.root / "start")
-        (self.root / "requirements.lock").write_text("one==1\n")
+        (self.root / "requirements.lock").write_text(LOCK)
         (self.root / "pyproject.toml").write_text("[project]\n")
         for tool in (
             "sh",
@@ -57,6 +72,7 @@ class Project:
             "echo",
             "printf",
             "kill",
+            "awk",
             "pwd",
         ):
             if found := shutil.which(tool):
@@ -82,6 +98,11 @@ class Project:
     def did(self) -> list[str]:
         return self.log.read_text().split()
 
+    @property
+    def given(self) -> str:
+        """The lists that pip was given, one after the other."""
+        return Path(f"{self.log}.given").read_text()
+
 
 @pytest.fixture
 def project(tmp_path) -> Project:
@@ -91,28 +112,34 @@ def project(tmp_path) -> Project:
 def test_start__sets_up_once_and_runs_the_command(project):
     code, out, err = project.start("demo", "--home", "my demo")
     assert (code, out) == (0, "nextclose demo --home my demo\n"), err
-    assert project.did == ["venv", "packages", "project"]
+    assert project.did == SET_UP
     code, out, err = project.start("status")
     assert (code, out, err) == (0, "nextclose status\n", "")
-    assert project.did == ["venv", "packages", "project"]  # nothing again
+    assert project.did == SET_UP  # nothing again
 
 
-def test_start_test__runs_pytest_in_the_project(project):
-    assert project.start("test", "-k", "gate")[1] == f"pytest in {project.root}: -k gate\n"
+def test_start__installs_the_locks_own_pip_before_the_others(project):
+    project.start("setup")
+    assert project.given == PIP + LOCK
+
+
+def test_start_test__runs_pytest_in_the_project_and_what_was_typed_comes_last(project):
+    said = project.start("test", "-k", "gate", "-n", "0")[1]
+    assert said == f"pytest in {project.root}: -n auto --dist loadfile --no-loadscope-reorder -k gate -n 0\n"
 
 
 def test_start__sets_up_again_when_the_lock_changed(project):
     project.start("setup")
     (project.root / "requirements.lock").write_text("one==2\n")
     assert project.start("status")[0] == 0
-    assert project.did == ["venv", "packages", "project"] * 2
+    assert project.did == SET_UP * 2
 
 
 def test_start__makes_a_half_finished_setup_again(project):
     code, _, err = project.start("demo", STAND_IN_PIP="1")
     assert code == 1 and "could not install the packages" in err and "run the same command again" in err
     assert project.start("demo")[:2] == (0, "nextclose demo\n")
-    assert project.did == ["venv", "packages", "venv", "packages", "project"]
+    assert project.did == ["venv", "pip", *SET_UP]
 
 
 def test_start__two_at_once_set_up_once(project):
@@ -121,7 +148,7 @@ def test_start__two_at_once_set_up_once(project):
     said = [process.communicate(timeout=60) for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
     assert [out for out, _ in said] == ["nextclose demo\n", "nextclose status\n"]
-    assert project.did == ["venv", "packages", "project"]
+    assert project.did == SET_UP
     assert sum("another set-up is under way" in err for _, err in said) == 1
     assert not (project.root / ".venv.busy").exists()
 

@@ -1,60 +1,173 @@
-"""One real Prefect server for all tests of this folder, started as an operator would, in a folder of its own."""
+"""One real `nextclose serve` for all tests of this folder, started as an operator would, for a home of its own."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.flows.conftest import copied, finished, no_environment  # noqa: F401
 
-QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-PATIENCE = 120
+PATIENCE = 240
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory) -> Iterator[str]:
-    """The address of the server's API; this process talks to it as long as the tests last."""
-    import httpx
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-
-    home = tmp_path_factory.mktemp("prefect")
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, **QUIET, "PREFECT_HOME": str(home)}
-    environment.pop("PREFECT_API_URL", None)
-    log = (home / "server.log").open("w")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-        env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}/api"
+        return free.getsockname()[1]
+
+
+def wait_for(what: Callable[[], Any], words: str, seconds: float = PATIENCE) -> Any:
+    """What ``what`` answers as soon as that is true of something."""
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.2)
+    pytest.fail(f"not within {seconds:.0f} seconds: {words}")
+
+
+@dataclass
+class Served:
+    """A home that `nextclose serve` serves, and what a client needs to speak to it."""
+
+    home: Path
+    port: int
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+    planned: list[dict[str, Any]] | None = None  # the runs of the daily flow that the server planned at its first start
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def login(self) -> tuple[str, str]:
+        user, _, password = (self.home / "server-password").read_text().strip().partition(":")
+        return user, password
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "serve.log").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it and wait until its runner asks for work."""
+        before = self.log.count("ready for runs") if (self.folder / "serve.log").exists() else 0
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "NEXTCLOSE_"))}
+        environment |= {"NEXTCLOSE_SERVE__POLL_SECONDS": "1", "COLUMNS": "200"}
+        with (self.folder / "serve.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app.cli", "serve", "--home", str(self.home), "--port", str(self.port)],
+                cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        wait_for(
+            lambda: self.log.count("ready for runs") > before or self.process.poll() is not None,
+            f"a runner:\n{self.log[-3000:]}",
+        )
+        assert self.process.poll() is None, self.log[-3000:]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send the signal to the supervisor alone and wait; its exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(90)
+        self.process = None
+        return code
+
+    def children(self) -> dict[int, str]:
+        """Every process below the supervisor, by its command line."""
+        return {pid: command for pid, command in _descendants(self.process.pid).items() if pid != self.process.pid}
+
+    def ask(self, method: str, path: str, **more: Any) -> Any:
+        """The API's answer as plain values, with password and CSRF token."""
+        import httpx
+
+        with httpx.Client(base_url=self.url, auth=self.login, timeout=30) as client:
+            if method != "GET":
+                me = str(uuid.uuid4())
+                token = client.get("/csrf-token", params={"client": me}).json()["token"]
+                more["headers"] = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": me}
+            answer = client.request(method, path, **more)
+            answer.raise_for_status()
+            return answer.json() if answer.content else None
+
+    def trigger(self, deployment: str, request: dict[str, Any]) -> str:
+        """Press *Run* with these parameters; the id of the flow run."""
+        identity = self.ask("GET", f"/deployments/name/{deployment}")["id"]
+        return self.ask("POST", f"/deployments/{identity}/create_flow_run", json={"parameters": {"request": request}})["id"]
+
+    def flow_run(self, identity: str) -> dict[str, Any]:
+        return self.ask("GET", f"/flow_runs/{identity}")
+
+    def ended(self, identity: str) -> dict[str, Any]:
+        """The flow run once it has ended for good."""
+        final = ("COMPLETED", "FAILED", "CANCELLED")
+        return wait_for(
+            lambda: run if (run := self.flow_run(identity))["state"]["type"] in final else None,
+            f"the end of {identity}:\n{self.log[-3000:]}",
+        )
+
+
+def _descendants(pid: int) -> dict[int, str]:
+    found = {}
+    with contextlib.suppress(OSError):
+        found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            found |= _descendants(int(child))
+    return found
+
+
+@pytest.fixture(scope="session")
+def served(finished, tmp_path_factory) -> Iterator[Served]:  # noqa: F811
+    """The server of this folder; its home is a copy of the one in which the day of 2021-03-31 was done."""
+    folder = tmp_path_factory.mktemp("served")
+    server = Served(Path(shutil.copytree(finished[0], folder / "home")), free_port(), folder)
+    server.start()
     try:
-        give_up = time.monotonic() + PATIENCE
-        while True:
-            if server.poll() is not None or time.monotonic() > give_up:
-                pytest.fail(f"the Prefect server did not start:\n{(home / 'server.log').read_text()[-2000:]}")
-            try:
-                if httpx.get(f"{url}/health", timeout=2).is_success:
-                    break
-            except httpx.HTTPError:
-                pass
-            time.sleep(0.5)
-        with temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}):
-            yield url
+        wait_for(lambda: _planned(server), "a scheduled run")  # SQLAlchemy 2.1 plans none
+        server.planned = _planned(server)
+        yield server
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        try:
-            server.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-        log.close()
+        if server.process is not None:
+            try:
+                server.stop()
+            except subprocess.TimeoutExpired:
+                os.killpg(server.process.pid, signal.SIGKILL)
+
+
+def _planned(server: Served) -> list[dict[str, Any]]:
+    """The runs of the daily flow that the server plans."""
+    daily = server.ask("GET", "/deployments/name/daily/daily")["id"]
+    wanted = {"deployments": {"id": {"any_": [daily]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    return server.ask("POST", "/flow_runs/filter", json=wanted)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(served, tmp_path_factory) -> Iterator[str]:
+    """The address of the server's API; this process is a client with the password as long as the tests last."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    home = tmp_path_factory.mktemp("prefect")
+    with temporary_settings({PREFECT_API_URL: served.url, PREFECT_API_AUTH_STRING: ":".join(served.login), PREFECT_HOME: home}):
+        yield served.url
+
+
+@pytest.fixture
+def client(prefect_server):
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        yield client

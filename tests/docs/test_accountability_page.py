@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from forecasting.drift import BLOCK, DriftThresholds
+from forecasting.lstm.machine import FORECAST_TOLERANCE, TRAINING_TOLERANCE
 from tasks.reproducing import OTHER_BITS, TOLERANCE
 from tasks.settings import settings_of
 
@@ -27,4 +28,16 @@ def test_reasons__are_those_that_the_code_gives():
     assert given == set(
         re.findall(r"^\| `(\w+)` \| (?:what is stored|from what|it was issued|the model was|the run|none|all else)", PAGE, re.M)
     )
-    assert f"| {OTHER_BITS} | other bits" in PAGE and f"relative {TOLERANCE:.0e}".replace("e-0", "e-") in PAGE
+    assert f"| {OTHER_BITS} | other bits" in PAGE and f"off by more than {written(TOLERANCE)}" in PAGE
+
+
+def test_tolerances__of_other_machines_are_the_codes_and_above_what_was_seen():
+    said = re.findall(r"^- \*\*(1e-\d)\*\* for forecasts (from the same|of a model)", PAGE, re.M)
+    assert said == [(written(FORECAST_TOLERANCE), "from the same"), (written(TRAINING_TOLERANCE), "of a model")]
+    seen = re.findall(r"^\| (?:everything|AVX2|SSE|NumPy|numba).*? \| ([\de.-]+) \| ([\de.-]*) ?\|$", PAGE, re.M)
+    assert len(seen) == 7 and max(float(same) for same, _ in seen) < FORECAST_TOLERANCE / 10
+    assert max(float(anew) for _, anew in seen if anew) < TRAINING_TOLERANCE / 10
+
+
+def written(number: float) -> str:
+    return f"{number:.0e}".replace("e-0", "e-")

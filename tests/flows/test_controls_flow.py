@@ -51,12 +51,11 @@ def test_controls__refuse_every_broken_model_with_its_reason(tried):
     assert said["not a number"] == "G01" and set(said.values()) <= {"G01", "G03", "G05", "G06", "G07", "G08"}
 
 
-def test_controls__name_every_planted_leak_and_no_honest_twin(tried, capsys):
+def test_controls__name_every_planted_leak_and_no_honest_twin(tried, figure):
     _, report = tried
     caught, planted = tally_of(report, "leak")
     passed, honest = tally_of(report, "honest")
-    with capsys.disabled():
-        print(f"\n{caught} of {planted} planted leaks caught, {passed} of {honest} honest twins passed", end=" ")
+    figure(f"{caught} of {planted} planted leaks caught, {passed} of {honest} honest twins passed")
     assert (caught, planted) == (25, 25) and (passed, honest) == (13, 13)
 
 

@@ -1,4 +1,4 @@
-"""A day with the rival that is fitted only where the settings ask for it: in the ledger, the evaluation, the audit and the gate."""
+"""A day with the rival that is fitted only where the settings ask for it: fitted, audited, judged, issued and made again."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flows.parameters import Daily
 from forecasting.rivals import RIVALS
 from storage.database import Database
 from storage.home import Home
+from storage.registry import load_model
 from tests.tiny import SETTINGS
 
 pytest.importorskip("arch")
@@ -32,6 +33,8 @@ def test_daily__with_garch_fits_judges_and_issues_it_like_every_other_rival(tmp_
             "SELECT DISTINCT forecaster FROM evaluations WHERE model_id = ?", [report["decision"]["model_id"]]
         ).fetchall()
         leaks = con.execute("SELECT count(*) FROM audits WHERE code <> 'compared'").fetchone()
+    parameters = load_model(Home(home), report["decision"]["model_id"])[0]["garch/parameters"]
+    assert parameters.shape == (2, 6) and (parameters[:, 1] > 0).all()  # omega: both symbols had a fit of their own
     assert [row[:2] for row in issued] == [(symbol, h) for symbol in ("AAA", "BBB") for h in (1, 5, 20)]
     assert all(0 < q05 < q50 < q95 < math.inf and 0.8 < q50 / close < 1.25 for _, _, q05, q50, q95, close in issued)
     assert {name for (name,) in judged} == {"lstm", *RIVALS, "garch"} and leaks == (0,)

@@ -88,3 +88,17 @@ def test_reproduce__of_a_rank_that_was_changed_says_so(ranked, tmp_path, capsys)
     said = capsys.readouterr().out
     assert "its fifth among 6: not the same bits" in said and "unexplained" in said and "1.0e-02" in said
     assert said.count("the same bits, 10 numbers") == 1  # the forecast itself is as it was
+
+
+def test_evaluation__keeps_what_the_paper_portfolio_did_as_risk_figures(ranked) -> None:
+    """Its deepest fall among them; six symbols are enough for a fifth to buy and a fifth to sell."""
+    with Database(Home(ranked)).reading() as con:
+        found = con.execute(
+            "SELECT metric, value FROM evaluations WHERE forecaster = 'lstm' AND metric LIKE 'portfolio%' ORDER BY metric"
+        ).fetchall()
+    figures = dict(found)
+    assert set(figures) == {
+        f"portfolio_{name}"
+        for name in ("drawdown", "sharpe", "sharpe_error", "turnover", "volatility", "yearly_cost", "yearly_return")
+    }
+    assert 0 < figures["portfolio_drawdown"] < 1 and figures["portfolio_volatility"] > 0 > -figures["portfolio_yearly_cost"]

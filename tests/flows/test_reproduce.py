@@ -118,6 +118,20 @@ def test_reproduce__of_a_difference_in_the_last_digits_suspects_the_processor(co
     assert not found.same and [r.code for r in found.reasons] == ["processor"] and 4e-9 < found.difference < 6e-9
 
 
+def test_reproduce__names_the_instructions_of_the_processor_where_they_are_others(copied, monkeypatch):
+    monkeypatch.setattr("forecasting.lstm.machine.known_instructions", lambda: ("X86_V2",))
+    with open_snapshot(Home(copied)) as con:
+        (row,) = [row for row in forecasts_from(con, "AAA", ORIGIN, 5) if row["forecaster"] == "ewma"]
+        then = as_it_was(con, Home(copied), row, MINUTES)
+        assert reproduce(con, then, row).reasons == ()  # the same bits need no reason
+        processor, rest = then.fitted.card["machine_class"].split("/", 1)
+        then.fitted.card["machine_class"] = f"{processor.split('-')[0]}-avx512/{rest}"
+        found = reproduce(con, then, row | {"q50": row["q50"] * (1 + 5e-9)})
+    assert [r.code for r in found.reasons] == ["machine"] and found.reasons[0].sentence.endswith(
+        f"; {processor.split('-')[0]}-avx512 then, {processor.split('-')[0]}-sse now"
+    )
+
+
 def test_command__answers_with_codes_that_mean_something(copied, capsys):
     home = ["--home", str(copied)]
     assert execute(["reproduce", "AAA", "2021-03-31", "5", "ewma", *home]) == 0

@@ -68,3 +68,14 @@ def test_rank_correlation__is_the_mean_of_each_sessions_spearman():
     actual, point = draw.normal(size=18), np.round(draw.normal(size=18), 1)  # ties on purpose
     expected = np.mean([stats.spearmanr(actual[session == s], point[session == s]).statistic for s in (1, 3)])
     assert metrics.rank_correlation_by_session(actual, point, session) == pytest.approx(expected)
+
+
+def test_rank_correlations__of_many_sessions_each_alone_and_without_those_that_have_nothing_to_rank():
+    draw = np.random.default_rng(4)
+    session = draw.integers(0, 30, 400) * 7
+    actual, point = np.round(draw.normal(size=(2, 400)), 1)  # ties within a session and between two
+    point[session == 14], actual[session == 21] = 0.5, -1.0
+    sessions, found = metrics.rank_correlations(actual, point, session)
+    assert list(sessions) == [s for s in np.unique(session) if s not in (14, 21) and (session == s).sum() >= 5]
+    alone = [stats.spearmanr(actual[session == s], point[session == s]).statistic for s in sessions]
+    assert found == pytest.approx(alone, abs=1e-12)

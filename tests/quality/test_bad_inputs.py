@@ -45,7 +45,6 @@ def test_bad_input__gets_its_verdict(row: Row, at: At):
     RIGHT[row.id] = True
 
 
-def test_table__figure(capsys):
-    with capsys.disabled():
-        print(f"\nbad inputs: verdicts right / all: {sum(RIGHT.values())} / {len(RIGHT)}, rows unexplained: 0")
+def test_table__figure(figure):
+    figure(f"bad inputs: verdicts right / all: {sum(RIGHT.values())} / {len(RIGHT)}, rows unexplained: 0")
     assert all(RIGHT.values())

@@ -47,7 +47,7 @@ def test_made_up_market__with_splits_and_dividends_passes(tmp_path):
         ("raw_unadjusted/lean_raw", "2011-04-01", "2021-03-31"),
     ],
 )
-def test_real_symbols__twenty_over_ten_years_pass(shared_data, tmp_path, capsys, name, since, until):
+def test_real_symbols__twenty_over_ten_years_pass(shared_data, tmp_path, figure, name, since, until):
     """The twenty of each set with the most rows and a trade on every day: false rejections 0."""
     bars = pd.read_parquet(shared_data / f"{name}.parquet")
     day = pd.to_datetime(bars["date"])
@@ -57,8 +57,7 @@ def test_real_symbols__twenty_over_ten_years_pass(shared_data, tmp_path, capsys,
     options = {"basis": "as_traded"} if name.endswith("lean_raw") else {}
     report = report_of(bars[bars["ticker"].isin(chosen)], tmp_path / "clean.parquet", **options)
     aside = sum(account.quarantined for account in report.accounts)
-    with capsys.disabled():
-        received = sum(account.received for account in report.accounts)
-        print(f"\n{name}: {len(report.accounts)} symbols, {received:,} rows, false rejections {aside}, {report.verdict}")
+    received = sum(account.received for account in report.accounts)
+    figure(f"{name}: {len(report.accounts)} symbols, {received:,} rows, false rejections {aside}, {report.verdict}")
     assert set_aside(report) == [] and aside == 0
     assert len(report.accounts) == len(chosen)

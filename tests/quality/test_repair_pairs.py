@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def folder(shared_data: Path) -> Path:
     return shared_data / "dirty" / "yfinance_repair"
 
 
-def test_pairs__each_defect_is_flagged_at_its_rows_by_a_rule_of_its_kind(folder: Path, capsys: pytest.CaptureFixture) -> None:
+def test_pairs__each_defect_is_flagged_at_its_rows_by_a_rule_of_its_kind(folder: Path, figure: Callable[[str], None]) -> None:
     lines, missed = [], []
     for fixed in sorted(folder.glob("*-fixed.csv")):
         bad = fixed.with_name(fixed.name.replace("-fixed", ""))
@@ -82,16 +83,14 @@ def test_pairs__each_defect_is_flagged_at_its_rows_by_a_rule_of_its_kind(folder:
         lines.append(f"{bad.stem}: {len(wrong & told)} of {len(wrong)} rows, {len(told - wrong)} others, {', '.join(codes)}")
         if wrong - told or len(told - wrong) > 1:
             missed.append(lines[-1])
-    with capsys.disabled():
-        print("\n" + "\n".join(lines) + f"\ndefects flagged: {len(lines) - len(missed)} of {len(lines)}")
+    figure("\n".join(lines) + f"\ndefects flagged: {len(lines) - len(missed)} of {len(lines)}")
     assert missed == [] and len(lines) == 15
 
 
-def test_twins__repaired_and_sound_files_pass_without_a_quarantine(folder: Path, capsys: pytest.CaptureFixture) -> None:
+def test_twins__repaired_and_sound_files_pass_without_a_quarantine(folder: Path, figure: Callable[[str], None]) -> None:
     sound = [*sorted(folder.glob("*-fixed.csv")), *sorted(folder.glob("*no-bad*.csv"))]
     found = {path.name: flagged(path) for path in sound}
-    with capsys.disabled():
-        remarks = Counter(code for codes in found.values() for code in codes)
-        print(f"\n{len(sound)} sound files, 0 quarantined; remarks: {dict(sorted(remarks.items()))}")
+    remarks = Counter(code for codes in found.values() for code in codes)
+    figure(f"{len(sound)} sound files, 0 quarantined; remarks: {dict(sorted(remarks.items()))}")
     assert {name: severe(codes) for name, codes in found.items() if severe(codes)} == {}
     assert len(sound) == 17

@@ -27,16 +27,16 @@
   });
 
   const layout = (chart) => {
-    const axis = { gridcolor: css("--line"), linecolor: css("--line"), zerolinecolor: css("--line"), tickfont: { size: 11 }, automargin: true };
-    const x = { ...axis, title: { text: chart.x_label, font: { size: 11 } }, type: { date: "date", category: "category" }[chart.x_kind] || "-" };
-    const y = { ...axis, title: { text: chart.y_label, font: { size: 11 } }, tickformat: { percent: ".3~%", price: ",~f" }[chart.y_form] || "" };
+    const axis = { gridcolor: css("--line"), linecolor: css("--line"), zerolinecolor: css("--line"), zeroline: false, tickfont: { size: 11 }, automargin: true };
+    const x = { ...axis, title: { text: chart.x_label, font: { size: 11 }, standoff: 8 }, type: { date: "date", category: "category" }[chart.x_kind] || "-" };
+    const y = { ...axis, title: { text: chart.y_label, font: { size: 11 }, standoff: 8 }, tickformat: { percent: ".3~%", price: ",~f" }[chart.y_form] || "" };
     if (chart.range_y) y.range = chart.range_y;
     if (chart.zero) { y.zeroline = true; y.zerolinecolor = css("--muted"); }
     if (chart.x_kind === "number" && chart.square) x.tickformat = ".0%";
     return { xaxis: x, yaxis: y, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--ink"), family: "system-ui, sans-serif", size: 12 },
-      margin: { l: 8, r: 8, t: 8, b: 8 }, hovermode: chart.x_kind === "number" ? "closest" : "x unified", barmode: "group",
+      margin: { l: 8, r: 8, t: 8, b: 8 }, hovermode: chart.x_kind === "number" ? "closest" : "x unified", barmode: chart.stacked ? "stack" : "group", bargap: chart.layers[0].x.length < 4 ? 0.6 : 0.2,
       hoverlabel: { bgcolor: css("--paper"), bordercolor: css("--line"), font: { color: css("--ink") } },
-      legend: { orientation: "h", y: -0.14, x: 0, yanchor: "top", font: { size: 11 } }, showlegend: chart.layers.length > 1 };
+      legend: { orientation: "h", y: 1.02, x: 0, yanchor: "bottom", font: { size: 11 } }, showlegend: chart.layers.length > 1 };
   };
 
   const draw = (figure) => {

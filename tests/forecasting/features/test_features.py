@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,22 @@ def test_threads__change_no_bit() -> None:
     assert len(features_module._blocks(panel.starts)) > 1
     one, two = (compute_features(panel, ALL, macro=macro, threads=n).values for n in (1, 2))
     assert same_bits(one, two)
+
+
+@pytest.mark.parametrize("rows", [1, 700, 1_000_000])
+def test_how_many_rows_are_computed_together__changes_no_bit(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel, macro = small_panel(), small_macro()
+    expected = compute_features(panel, ALL, macro=macro).values
+    monkeypatch.setattr(features_module, "BLOCK_ROWS", rows)
+    assert len(features_module._blocks(panel.starts)) == {1: 4, 700: 2, 1_000_000: 1}[rows]
+    assert same_bits(compute_features(panel, ALL, macro=macro).values, expected)
+
+
+def test_a_feature_with_the_name_of_one_that_others_rank__is_still_its_own() -> None:
+    """The event features ask for volume_surprise of all symbols; a planted one of that name must not be replaced by it."""
+    planted = replace(feature("volume_surprise"), compute=lambda block: np.full(len(block.at), 7.0))
+    values = compute_features(small_panel(), (planted, "jump_10", "volume_surprise")).values
+    assert (values[:, 0] == 7.0).all() and np.nanstd(values[:, 2]) > 0.1
 
 
 def test_another_symbol__changes_no_bit_of_the_others() -> None:

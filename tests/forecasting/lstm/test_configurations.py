@@ -106,7 +106,7 @@ def test_per_symbol__a_newcomer_is_refused_by_name_and_the_others_forecast():
 
 
 def test_embedding__a_stranger_gets_the_forecast_of_nobody_in_particular():
-    fitted = fit(LstmSpec(**TINY, embedding_units=3), PANEL)
+    fitted = fit(LstmSpec(**{**TINY, "min_updates": 30}, embedding_units=3), PANEL)
     table = fitted.arrays["lstm/0/03"]
     assert table.shape == (4, 3) and (table[0] == 0).all() and (table[1:] != 0).any()
     twin = Panel.from_frames(pd.concat([walk_frame(11, "S00", 360), walk_frame(11, "S00", 360).assign(symbol="TWIN")]))

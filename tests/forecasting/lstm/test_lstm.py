@@ -11,8 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from forecasting.lstm import LstmSpec, Network, classical_spec, configure_tensorflow
+from forecasting.lstm import network as network_file
 from forecasting.lstm.inference import FORECAST_BATCH, Forecasting
-from forecasting.lstm.training import Trainer, make_gather
+from forecasting.lstm.table import Table
+from forecasting.lstm.training import Trainer
 from tests.forecasting.markets import walks
 
 REFERENCE = np.array([[-1.6, -1.3, -0.7, 0.0, 0.7, 1.3, 1.6]] * 2, dtype=np.float32)
@@ -67,9 +69,10 @@ def test_network__has_no_forecast_that_depends_on_a_later_input():
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, dict(units=(8, 6), normalisation="layer"), dict(labels_per_sequence=1, bidirectional=True)]
+    "changes",
+    [{}, dict(per_symbol=True), dict(units=(8, 6), normalisation="layer"), dict(labels_per_sequence=1, bidirectional=True)],
 )
-def test_gradients__of_the_two_towers_equal_one_batch_through_plain_keras_layers(changes):
+def test_gradients__of_the_towers_equal_one_batch_through_plain_keras_layers(changes, monkeypatch):
     import tensorflow as tf
 
     t = trainer(walks(0, 4, 260), dropout=0.0, gradient_norm=1e6, **changes)
@@ -79,14 +82,18 @@ def test_gradients__of_the_two_towers_equal_one_batch_through_plain_keras_layers
     fast, loss = t.gradients(rows, mask, tf.constant(0))
     table = np.concatenate([np.zeros((1, 3), np.float32), np.asarray(t._inputs(tf.range(t.panel.rows)))])
     own = rows.numpy()[:, -t.labels :]
+    monkeypatch.setattr(network_file, "on_gpu", lambda: True)  # there the layers are those of Keras
+    twin = Network(t.spec, 3, REFERENCE, seed=1)
+    twin.set_weights(t.network.get_weights())
+    assert t.network.fused and not twin.fused
     with tf.GradientTape() as tape:
-        answer = t.network(tf.constant(table[rows.numpy() + 1]), t.labels)
+        answer = twin(tf.constant(table[rows.numpy() + 1]), t.labels)
         error = np.asarray(t._outcomes(tf.constant(own)))[..., None] - answer
         level = np.array(t.spec.quantiles, np.float32)
         each = tf.reduce_mean(tf.maximum(level * error, (level - 1) * error), -1)
         weight = (mask.numpy() & (t.panel.at[own] < 200))[..., None] * np.ones(2, np.float32)
         plain_loss = tf.reduce_sum(each * weight) / weight.sum()
-    plain = tape.gradient(plain_loss, t.network.trainable)
+    plain = tape.gradient(plain_loss, twin.trainable)
     assert float(loss) == pytest.approx(float(plain_loss), rel=1e-5)
     for a, b in zip(fast, plain, strict=True):
         assert np.linalg.norm(a - b) <= 1e-5 * max(np.linalg.norm(b), 1e-3)
@@ -96,7 +103,7 @@ def test_training__lowers_the_loss_of_a_learnable_target_and_keeps_the_best_weig
     panel = walks(1, 4, 260)
     t = trainer(panel, min_updates=150, patience=50, dropout=0.0, learning_rate=0.01)
     x = np.asarray(t._inputs(np.arange(panel.rows)))
-    t._outcomes = make_gather(x[:, :2])  # what has to be learnt: the first two inputs themselves
+    t._outcomes = Table(x[:, :2])  # what has to be learnt: the first two inputs themselves
     history = t.run()
     assert history.valid_loss[history.kept] == min(history.valid_loss) < 0.5 * history.valid_loss[0]
     assert t.valid_loss() == pytest.approx(min(history.valid_loss), rel=1e-6)

@@ -1,0 +1,187 @@
+"""A backup is whole or not there, says what it holds, and brings back what it was made from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from forecasting.errors import DatabaseCorrupt, DatabaseLocked, InputError, StorageError
+from storage.backup import CARD, back_up, backups, problems, prune, read_backup, restore
+from storage.bars import append_bars
+from storage.connection import open_database
+from storage.database import Database
+from storage.home import Home
+from storage.lease import hold_lease
+from storage.manifest import content_digest
+from storage.repair import publish_again
+from storage.snapshot import publish
+from storage.verify import verify
+from tests.storage.by_hand import MONDAY, bars
+
+NOW = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Home:
+    """Two bars, a model folder, a landing file and settings, published."""
+    home = Home(tmp_path_factory.mktemp("backup") / "home")
+    db = Database(home)
+    home.settings.write_text('[universe]\nsymbols = ["AAA"]\n')
+    (home.models / ("ab" * 32)).mkdir(parents=True)
+    (home.models / ("ab" * 32) / "card.json").write_text("{}")
+    (home.models / ".new-left").mkdir()
+    (home.models / ".new-left" / "half").write_text("of a killed run")
+    home.landing.mkdir()
+    (home.landing / "0f.parquet").write_bytes(b"as it came")
+    with hold_lease(home, db, "test") as lease:
+        with db.writing(lease, "run1", "ingest") as tx:
+            append_bars(tx, bars(("AAA", "2026-11-18", 1.0), ("AAA", "2026-11-19", 2.0)), "files", "as_traded", MONDAY)
+        publish(db, home, "run1", NOW)
+    return home
+
+
+@pytest.fixture
+def filled(original, tmp_path) -> Home:
+    return Home(shutil.copytree(original.path, tmp_path / "home"))
+
+
+def digest_of(home: Home) -> str:
+    with Database(home).reading() as con:
+        return content_digest(con)
+
+
+def test_backup__holds_the_database_settings_models_and_landing_and_nothing_half_made(filled):
+    made = back_up(filled, filled.backups, NOW, "1.2.3")
+    assert made.path.name == f"nextclose-20261120T050000Z-{made.digest[:12]}"
+    assert set(made.card["files"]) == {
+        "nextclose.duckdb", "settings.toml", f"models/{'ab' * 32}/card.json", "landing/0f.parquet",
+    }  # fmt: skip
+    assert made.digest == digest_of(filled)
+    assert (made.card["code_version"], made.created_at) == ("1.2.3", NOW)
+    assert problems(read_backup(made.path)) == []
+    assert sorted(path.name for path in filled.backups.iterdir()) == [made.path.name]
+
+
+def test_restore__on_an_empty_machine_gives_the_same_content(filled, tmp_path):
+    made = back_up(filled, tmp_path / "elsewhere", NOW)
+    new = Home(tmp_path / "new")
+    assert restore(new, made) is None
+    assert publish_again(new, NOW) == made.digest == digest_of(new)
+    assert verify(new) == []
+    assert new.settings.read_text() == filled.settings.read_text()
+
+
+def test_restore__over_a_database_moves_it_aside_only_when_told_to(filled):
+    made = back_up(filled, filled.backups, NOW)
+    before = filled.database.read_bytes()
+    with pytest.raises(InputError, match="add --replace"):
+        restore(filled, made)
+    assert filled.database.read_bytes() == before
+    aside = restore(filled, made, replace=True)
+    assert (aside / "nextclose.duckdb").read_bytes() == before and (aside / "snapshot.duckdb").exists()
+    assert publish_again(filled, NOW) == made.digest and verify(filled) == []
+
+
+@pytest.mark.parametrize("name", ["nextclose.duckdb", "settings.toml", f"models/{'ab' * 32}/card.json", "landing/0f.parquet"])
+@pytest.mark.parametrize("how", ["flipped", "cut", "gone"])
+def test_restore__from_a_damaged_backup_touches_nothing(filled, tmp_path, name, how):
+    made = back_up(filled, tmp_path / "elsewhere", NOW)
+    path = made.path / name
+    data = bytearray(path.read_bytes())
+    if how == "flipped":
+        data[len(data) // 2] ^= 1
+    path.unlink() if how == "gone" else path.write_bytes(bytes(data) if how == "flipped" else bytes(data[:-1]))
+    new = Home(tmp_path / "new")
+    with pytest.raises(DatabaseCorrupt, match=name.split("/")[-1]):
+        restore(new, read_backup(made.path))
+    assert not new.path.exists()
+
+
+def test_card__that_was_changed_is_refused(filled):
+    made = back_up(filled, filled.backups, NOW)
+    card = made.path / CARD
+    os.chmod(card, 0o644)
+    card.write_text(card.read_text().replace(made.digest, "0" * 64))
+    with pytest.raises(DatabaseCorrupt, match="was changed"):
+        read_backup(made.path)
+    assert backups(filled.backups) == []
+    with pytest.raises(InputError, match="is not a backup"):
+        read_backup(filled.path)
+
+
+def test_prune__keeps_the_newest_and_never_what_is_no_backup(filled):
+    made = [back_up(filled, filled.backups, NOW + timedelta(days=day)).path for day in range(4)]
+    (filled.backups / "nextclose-schema0003-abc.duckdb").write_bytes(b"of a migration")
+    assert prune(filled.backups, 2) == made[:2]
+    assert sorted(path.name for path in filled.backups.iterdir()) == sorted(
+        [made[2].name, made[3].name, "nextclose-schema0003-abc.duckdb"]
+    )
+
+
+def test_second_backup__links_what_has_not_changed(filled):
+    first = back_up(filled, filled.backups, NOW)
+    second = back_up(filled, filled.backups, NOW + timedelta(days=1))
+    same = "landing/0f.parquet"
+    assert (first.path / same).stat().st_ino == (second.path / same).stat().st_ino
+    assert (filled.path / same).stat().st_ino != (first.path / same).stat().st_ino  # the home's own file is a copy
+
+
+def test_backup__beside_a_run_waits_for_a_moment_between_two_steps(filled):
+    """The run holds the lease all the time, and the file for half a second."""
+    db, held, released = Database(filled), threading.Event(), threading.Event()
+
+    def run() -> None:
+        with hold_lease(filled, db, "run") as lease:
+            with db.writing(lease, "run2", "ingest") as tx:
+                append_bars(tx, bars(("AAA", "2026-11-20", 3.0)), "files", "as_traded", MONDAY)
+                held.set()
+                released.wait(0.5)
+            released.wait(10)
+
+    worker = threading.Thread(target=run)
+    worker.start()
+    held.wait(10)
+    made = back_up(filled, filled.backups, NOW, patience=20)
+    released.set()
+    worker.join()
+    con = open_database(made.path / "nextclose.duckdb", read_only=True)
+    assert con.execute("SELECT count(*) FROM store.bars").fetchone() == (3,)
+    con.close()
+
+
+def test_backup__of_a_file_that_stays_open_elsewhere_gives_up_and_leaves_nothing(filled):
+    import subprocess
+    import sys
+
+    script = (
+        "import duckdb, sys, time; con = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", script, str(filled.database)], stdout=subprocess.PIPE)
+    try:
+        other.stdout.readline()
+        with pytest.raises((DatabaseLocked, StorageError)):
+            back_up(filled, filled.backups, NOW, patience=0.2)
+    finally:
+        other.kill()
+        other.wait()
+    assert list(filled.backups.iterdir()) == []
+
+
+def test_backup__left_half_made_by_a_kill_is_swept_away(filled):
+    left = filled.backups / ".partial-0123456789ab"
+    left.mkdir(parents=True)
+    (left / "nextclose.duckdb").write_bytes(b"half")
+    assert backups(filled.backups) == []
+    back_up(filled, filled.backups, NOW)
+    assert not left.exists()
+
+
+def test_backup__of_nothing_says_so(tmp_path):
+    with pytest.raises(StorageError, match="nothing is stored"):
+        back_up(Home(tmp_path / "none"), tmp_path, NOW)
+    assert list(Path(tmp_path).iterdir()) == []
