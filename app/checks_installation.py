@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import shutil
@@ -20,29 +21,43 @@ def check_installation(patient: Patient) -> Check:
     """Are the packages within the bounds that the project declares? (Beyond them Prefect's server does not start.)"""
     from importlib.metadata import PackageNotFoundError, requires, version
 
-    from packaging.requirements import Requirement
-
     name = "installation"
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         return problem(name, f"Python {sys.version.split()[0]}", "use Python 3.11, 3.12 or 3.13: `sh start setup`")
     try:
-        wanted = [Requirement(text) for text in requires("nextclose") or []]
+        wanted = [text for text in requires("nextclose") or [] if "extra ==" not in text]
     except PackageNotFoundError:
         return warning(name, "nextclose itself is not installed, only its files are here", "type `sh start setup`")
     outside = []
-    for one in wanted:
-        if one.marker is not None and not one.marker.evaluate({"extra": ""}):
-            continue
+    for text in wanted:
+        package, bounds = re.fullmatch(r"([\w.-]+)(?:\[[\w,.-]+\])?\s*([^;]*).*", text).groups()
         try:
-            found = version(one.name)
+            found = version(package)
         except PackageNotFoundError:
-            outside.append(f"{one.name} is missing")
+            outside.append(f"{package} is missing")
             continue
-        if not one.specifier.contains(found, prereleases=True):
-            outside.append(f"{one.name} {found} is not {one.specifier}")
+        if not within(found, bounds):
+            outside.append(f"{package} {found} is not {bounds.strip()}")
     if outside:
         return problem(name, "; ".join(outside), "type `sh start setup` to install from the lock")
     return ok(name, f"Python {sys.version.split()[0]}, {len(wanted)} requirements within their bounds")
+
+
+def within(version: str, bounds: str) -> bool:
+    """Whether a version such as '3.8.8' keeps bounds such as '<3.10,>=3.8.8': those forms that pyproject.toml uses."""
+    compare = {"<": operator.lt, ">=": operator.ge, "<=": operator.le, ">": operator.gt, "==": operator.eq, "!=": operator.ne}
+    found = _numbers(version)
+    for bound in filter(None, (part.strip() for part in bounds.split(","))):
+        sign, limit = re.fullmatch(r"([<>=!]+)\s*([\w.]+)", bound).groups()
+        if not compare[sign](found, _numbers(limit)):
+            return False
+    return True
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """'3.10.0rc1' as (3, 10, 0, 0, 0): its release, filled up so that 3.10 and 3.10.0 are equal."""
+    release = [int(part) for part in re.match(r"\d+(?:\.\d+)*", version).group().split(".")]
+    return tuple(release + [0] * (5 - len(release)))
 
 
 def check_settings(patient: Patient) -> Check:

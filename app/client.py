@@ -181,7 +181,8 @@ class OfSymbol:
         return self._client.table(f"{self._path}/{_part(str(origin))}", None, horizon=horizon)
 
     def history(
-        self, *, horizon: Numbers = None, mode: str | None = None, settled: bool | None = None, since: Day = None, until: Day = None,
+        self, *, horizon: Numbers = None, mode: str | None = None, settled: bool | None = None, since: Day = None,
+        until: Day = None,
         limit: int | None = None,
     ) -> pd.DataFrame:  # fmt: skip
         named = {"horizon": horizon, "mode": mode, "settled": settled, "since": since, "until": until}

@@ -54,8 +54,9 @@ class Shape:
     hostile: bool = False  # text of sources and rules holds markup and formulas
 
 
-def make_store(home: Home, shape: Shape = Shape(), memory_mb: int = 4096) -> Home:  # noqa: B008
+def make_store(home: Home, shape: Shape | None = None, memory_mb: int = 4096) -> Home:
     """Write the store into an empty home and publish it."""
+    shape = shape or Shape()
     home.ensure_writable()
     db = Database(home, memory_mb=memory_mb)
     now = datetime.combine(shape.last, datetime.min.time(), UTC) + timedelta(hours=22)
@@ -82,9 +83,7 @@ def make_store(home: Home, shape: Shape = Shape(), memory_mb: int = 4096) -> Hom
 def next_day(home: Home, shape: Shape, published_at: datetime | None = None) -> None:
     """Publish again with one more run in the ledger, as the next day does."""
     db = Database(home)
-    now = published_at or datetime.combine(
-        shape.last, datetime.min.time(), UTC
-    ) + timedelta(days=1, hours=22)
+    now = published_at or datetime.combine(shape.last, datetime.min.time(), UTC) + timedelta(days=1, hours=22)
     with hold_lease(home, db, "made") as lease:
         run = f"{int(now.timestamp() * 1000):016x}"
         with db.writing(lease, run, "complete") as tx:
@@ -103,14 +102,13 @@ _NORMAL = "sqrt(-2 * ln((hash({0}, 'u') % 1000003 + 1) / 1000004)) * cos(2 * pi(
 def _market(tx: Tx, shape: Shape) -> None:
     """The temporary tables that everything is made from: symbols, sessions, and a random walk of closes."""
     names = ", ".join(f"('{symbol_name(i)}', {i})" for i in range(shape.symbols))
-    tx.execute(
-        f"CREATE TEMP TABLE named AS SELECT * FROM (VALUES {names}) AS n(symbol, nth)"
-    )
+    tx.execute(f"CREATE TEMP TABLE named AS SELECT * FROM (VALUES {names}) AS n(symbol, nth)")
     tx.execute(_days(shape))
     tx.execute(
         f"""CREATE TEMP TABLE walked AS
         SELECT symbol, nth, i, session, 0.008 + 0.014 * (hash(symbol) % 1000) / 1000 AS scale,
-            round(greatest(2, 20 + hash(symbol, 'p') % 400) * exp(sum(scale * {_NORMAL.format("symbol, i")}) OVER w), 2) AS close
+            round(greatest(2, 20 + hash(symbol, 'p') % 400) * exp(sum(scale * {_NORMAL.format("symbol, i")}) OVER w),
+            2) AS close
         FROM named, days WINDOW w AS (PARTITION BY symbol ORDER BY i)"""
     )
 
@@ -151,7 +149,8 @@ def _days(shape: Shape) -> str:
 
 def _forecasts(tx: Tx, shape: Shape, first: int, count: int, now: datetime) -> None:
     _market(tx, shape)
-    width = "CASE f.forecaster WHEN 'seasonal' THEN 1.6 WHEN 'historical' THEN 1.2 WHEN 'persistence' THEN 1.1 ELSE 1 + 0.05 * (f.place % 3) END"
+    wider = "WHEN 'seasonal' THEN 1.6 WHEN 'historical' THEN 1.2 WHEN 'persistence' THEN 1.1"
+    width = f"CASE f.forecaster {wider} ELSE 1 + 0.05 * (f.place % 3) END"
     quantiles = ", ".join(
         f"w.close * exp(0.0003 * f.place * h.horizon + w.scale * sqrt(h.horizon) * {width} * ({z})) AS {q}"
         for q, z in _Z.items()
@@ -179,10 +178,7 @@ def _forecasts(tx: Tx, shape: Shape, first: int, count: int, now: datetime) -> N
         FROM said ORDER BY origin, symbol, horizon, forecaster""",
         [RUN],
     )
-    loss = " + ".join(
-        f"greatest({int(q[1:]) / 100} * (came - {q}), {int(q[1:]) / 100 - 1} * (came - {q}))"
-        for q in _Z
-    )
+    loss = " + ".join(f"greatest({int(q[1:]) / 100} * (came - {q}), {int(q[1:]) / 100 - 1} * (came - {q}))" for q in _Z)
     tx.execute(
         f"""INSERT INTO store.scores BY NAME
         SELECT symbol, origin, horizon, forecaster, target_session, came AS close_at_target, ({loss}) / 7 / close AS pinball,
@@ -219,7 +215,8 @@ def _models(tx: Tx, shape: Shape, now: datetime) -> None:
         }
         tx.execute(
             "INSERT INTO store.models VALUES (?, ?, 'lstm', ?, ?, ?, ?, ?, 'made', ?, ?)",
-            [model, origin, json.dumps(card["spec"]), json.dumps(card), origin - timedelta(days=900), origin - timedelta(days=600),
+            [model, origin, json.dumps(card["spec"]), json.dumps(card), origin - timedelta(days=900),
+            origin - timedelta(days=600),
              origin, RUN, now],
         )  # fmt: skip
         verdict = ("promoted", "refused")[nth]
@@ -230,17 +227,17 @@ def _models(tx: Tx, shape: Shape, now: datetime) -> None:
             "INSERT INTO store.decisions VALUES (?, ?, ?, ?, 'lstm', ?, ?, 'd', ?)",
             [f"dec0{nth}" * 3, model, RUN, origin, verdict, said, now],
         )
-        for position, (code, name) in enumerate(
-            (("G01", "finite"), ("G02", "sessions"), ("G03", "rivals"))
-        ):
+        for position, (code, name) in enumerate((("G01", "finite"), ("G02", "sessions"), ("G03", "rivals"))):
             bad = nth == 1 and code == "G03"
             tx.execute(
                 "INSERT INTO store.checks VALUES (?, ?, ?, ?, ?, ?, 0.5, 0.4)",
-                [f"dec0{nth}" * 3, position, code, name, "fail" if bad else "pass", f"{code} {name} {'is not' if bad else 'is'} as it should be"],
+                [f"dec0{nth}" * 3, position, code, name, "fail" if bad else "pass",
+                f"{code} {name} {'is not' if bad else 'is'} as it should be"],
             )  # fmt: skip
         tx.execute(
             f"""INSERT INTO store.evaluations BY NAME
-            SELECT ? AS model_id, ? AS run_id, forecaster, horizon, metric, 0.01 * horizon + 0.0001 * (hash(forecaster, metric) % 40)
+            SELECT ? AS model_id, ? AS run_id, forecaster, horizon, metric, 0.01 * horizon + 0.0001 * (hash(forecaster,
+                metric) % 40)
                 - {0.001 * nth} AS value, 1000 AS n_rows, 200 AS n_sessions, ?::DATE - 300 AS span_start, ?::DATE AS span_end
             FROM (SELECT unnest(?) AS forecaster), (SELECT unnest([1, 5, 20]) AS horizon),
                 (SELECT unnest(['pinball', 'mae', 'rmse', 'coverage_80', 'direction']) AS metric)""",
@@ -250,9 +247,7 @@ def _models(tx: Tx, shape: Shape, now: datetime) -> None:
             "INSERT INTO store.serving VALUES (?, ?, ?, 'lstm', ?, ?, ?)",
             [nth + 1, origin, model, "it passed the gate", f"dec0{nth}" * 3, now],
         )
-    for number, (loss, dropout) in enumerate(
-        ((0.981, 0.3), (0.975, 0.2), (0.979, 0.4), (0.99, 0.5))
-    ):
+    for number, (loss, dropout) in enumerate(((0.981, 0.3), (0.975, 0.2), (0.979, 0.4), (0.99, 0.5))):
         changes = (
             {}
             if number == 0
@@ -275,27 +270,25 @@ def _models(tx: Tx, shape: Shape, now: datetime) -> None:
             ],
         )
     tx.execute(
-        "INSERT INTO store.drift VALUES (?, ?, ?, 'skill', 'ewma', 5, 0.02, 0.0, 'steady', 'none', 'skill against ewma holds', ?)",
+        "INSERT INTO store.drift VALUES (?, ?, ?, 'skill', 'ewma', 5, 0.02, 0.0, 'steady', 'none', 'the skill holds', ?)",
         [RUN, shape.last, MODELS[1], now],
     )
 
 
 def _rest(tx: Tx, shape: Shape, now: datetime) -> None:
     _market(tx, shape)
-    bad = (
-        "=1+2<script>alert(3)</script>"
-        if shape.hostile
-        else "the close moved by more than half"
-    )
+    bad = "=1+2<script>alert(3)</script>" if shape.hostile else "the close moved by more than half"
     tx.execute(
         """INSERT INTO store.quality BY NAME
-        SELECT ? AS run_id, ?::DATE AS origin, 'made' AS source, symbol, 302 AS received, 300 AS stored, 0 AS unchanged, 0 AS revised,
+        SELECT ? AS run_id, ?::DATE AS origin, 'made' AS source, symbol, 302 AS received, 300 AS stored, 0 AS unchanged,
+            0 AS revised,
             1 AS merged, 0 AS outside, 1 AS quarantined, nth % 2 AS warned, ?::TIMESTAMPTZ AS known_at FROM named""",
         [RUN, shape.last, now],
     )
     tx.execute(
         """INSERT INTO store.quarantine BY NAME
-        SELECT 'r' || symbol AS row_id, symbol, ?::DATE - 30 AS session, 'large_move' AS reason, 'quarantine' AS severity, ? AS message,
+        SELECT 'r' || symbol AS row_id, symbol, ?::DATE - 30 AS session, 'large_move' AS reason, 'quarantine' AS severity,
+            ? AS message,
             '{}' AS row_json, 'made' AS source, ?::TIMESTAMPTZ AS known_at, ? AS run_id FROM named WHERE nth % 5 = 0""",
         [shape.last, bad, now, RUN],
     )
@@ -327,7 +320,8 @@ def _rest(tx: Tx, shape: Shape, now: datetime) -> None:
         f"""INSERT INTO store.rank_forecasts BY NAME
         SELECT symbol, session AS origin, horizon, 'lstm' AS forecaster, session + horizon * 7 // 5 + 1 AS target_session,
             '{MODELS[1]}' AS model_id, {shape.symbols} AS symbols, 0.2 - tilt AS p1, 0.2 - tilt / 2 AS p2, 0.2 AS p3,
-            0.2 + tilt / 2 AS p4, 0.2 + tilt AS p5, 0.5 + tilt AS p_up, true AS serving, '{shape.mode}' AS mode, 'made' AS data_digest,
+            0.2 + tilt / 2 AS p4, 0.2 + tilt AS p5, 0.5 + tilt AS p_up, true AS serving, '{shape.mode}' AS mode,
+            'made' AS data_digest,
             '{RUN}' AS run_id, ?::TIMESTAMPTZ AS issued_at
         FROM (SELECT *, 0.1 * ((hash(symbol, horizon) % 100) / 50 - 1) AS tilt FROM walked, (VALUES (5), (20)) AS h(horizon)
               WHERE session = ?::DATE)""",

@@ -75,6 +75,13 @@ def pinball_loss(spec: LstmSpec, answer: np.ndarray, y: np.ndarray) -> float:
     return float(np.maximum(level * error, (level - 1) * error).mean())
 
 
+def flops_a_window(spec: LstmSpec) -> int:
+    """Multiplications and additions of a network of one LSTM layer alone for one window, forwards and backwards."""
+    steps, features, units = spec.lookback, len(spec.features), spec.units[0]
+    forwards = 2 * steps * (features + units) * 4 * units
+    return 2 * forwards + 2 * steps * units * 4 * units  # the gradient of the weights costs as much, that of the state less
+
+
 def keras_model(spec: LstmSpec, features: int, reference: np.ndarray, labels: int = 1) -> Any:
     """The network as a functional Keras model: windows [B, T, F] to quantiles [B, labels, H, Q] of the last steps."""
     import keras
@@ -115,7 +122,7 @@ def keras_loss(spec: LstmSpec) -> Any:
 
 
 def torch_module(spec: LstmSpec, features: int, reference: np.ndarray) -> Any:
-    """The network as a PyTorch module, with ``nn.LSTM``; windows [B, T, F] to quantiles [B, H, Q]."""
+    """The network as a PyTorch module, with ``nn.LSTM``: [B, T, F] to quantiles [B, labels, H, Q] of the last steps."""
     import torch
     from torch import nn
 
@@ -136,28 +143,29 @@ def torch_module(spec: LstmSpec, features: int, reference: np.ndarray) -> Any:
             nn.init.zeros_(self.out.bias)
             self.register_buffer("reference", torch.tensor(reference))
 
-        def forward(self, x: Any) -> Any:
+        def forward(self, x: Any, labels: int = 1) -> Any:
             hidden = self.stem(x) if self.stem is not None else x
             for layer in self.recurrent:
                 hidden = self.drop(layer(hidden)[0])
-            hidden = hidden[:, -1]
+            hidden = hidden[:, -labels:]
             if spec.skip:
-                hidden = torch.cat([hidden, x[:, -1]], dim=-1)
+                hidden = torch.cat([hidden, x[:, -labels:]], dim=-1)
             if self.head is not None:
                 hidden = self.drop(self.head(hidden))
-            raw = self.out(hidden).view(-1, reference.shape[0], 2 + reference.shape[1])
+            raw = self.out(hidden).view(-1, labels, reference.shape[0], 2 + reference.shape[1])
             return torch.exp(raw[..., :1]) * self.reference + raw[..., 1:2] + raw[..., 2:]
 
     return Plain()
 
 
 def torch_loss(spec: LstmSpec) -> Any:
+    """Pinball loss of each label, [B, labels, H]."""
     import torch
 
     level = torch.tensor(spec.quantiles, dtype=torch.float32)
 
     def pinball(y_true: Any, answer: Any) -> Any:
         error = y_true[..., None] - answer
-        return torch.maximum(level * error, (level - 1) * error).mean()
+        return torch.maximum(level * error, (level - 1) * error).mean(dim=-1)
 
     return pinball

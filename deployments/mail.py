@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import smtplib
 import ssl
 from email.message import EmailMessage
 
-import anyio
 from prefect.blocks.abstract import NotificationBlock
 from pydantic import Field, SecretStr
 
@@ -29,7 +29,7 @@ class Mail(NotificationBlock):
     to: list[str] = Field(description="who gets it")
 
     async def notify(self, body: str, subject: str | None = None) -> None:
-        await anyio.to_thread.run_sync(self.send, subject or "nextclose", body)
+        await asyncio.to_thread(self.send, subject or "nextclose", body)
 
     anotify = notify  # the newer name of the same
 

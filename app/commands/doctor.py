@@ -16,7 +16,9 @@ def doctor(
     only: Annotated[list[str] | None, Parameter(consume_multiple=True, help="Names of checks. Default: all of them.")] = None,
     common: Common = COMMON,
 ) -> int:
-    """Look over the installation: for each thing that is wrong, one line and what to type next. Changes nothing.
+    """Look over the installation: what is wrong, and what to type next.
+
+    One line for each thing that is wrong, with the next step. Changes nothing.
 
     Packages, settings, permissions, disk, clock, calendars, database, commits, digests, snapshot, model, freshness, backups,
     sources, and the server where one runs. The code is 14 where there is a problem; a warning is none.

@@ -92,7 +92,7 @@ class Kept:
 
 
 class Answering:
-    """ASGI middleware. ``epoch`` tells what else an answer depends on, such as the sessions that the calendar expects by now."""
+    """ASGI middleware. ``epoch`` tells what else an answer depends on: the sessions that the calendars expect by now."""
 
     def __init__(self, app: Any, editions: Editions, epoch: Callable[[Edition], str], cache_mb: int, version: str) -> None:
         self.app, self.editions, self.epoch, self.version = app, editions, epoch, version
@@ -156,7 +156,7 @@ class Answering:
                     headers.append((b"last-modified", published))
             packed = b""
             if len(answer.body) >= _SMALLEST_GZIP and _packs(headers):
-                packed = await run_in_threadpool(gzip.compress, answer.body, 6)
+                packed = await run_in_threadpool(gzip.compress, answer.body, 4)
             answer = Answer(answer.status, headers, answer.body, packed)
             if answer.status == 200 and answer.size <= _LARGEST_KEPT:
                 self.kept.put(key, answer)

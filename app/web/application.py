@@ -32,7 +32,8 @@ log = logging.getLogger("nextclose.web")
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
-_DESCRIPTION = """Forecasts of the next closes, their scores, models, gate decisions, data quality and runs: the public views of the
+_DESCRIPTION = """Forecasts of the next closes, their scores, models, gate decisions,
+data quality and runs: the public views of the
 published snapshot. Every table comes as JSON, CSV, Arrow or Parquet, by `?format=` or the Accept header. An answer names the
 edition that it is from; ask again with its ETag and a 304 says that nothing was published since."""
 
@@ -65,7 +66,11 @@ def create_app(
     app.state.editions, app.state.calendars = editions, calendars
     # The last one added is the outermost.
     app.add_middleware(
-        Answering, editions=editions, epoch=Warming(calendars, warm).epoch, cache_mb=settings.cache_mb, version=_build(version)
+        Answering,
+        editions=editions,
+        epoch=Warming(calendars, pages.row_html, warm).epoch,
+        cache_mb=settings.cache_mb,
+        version=_build(version),
     )
     app.add_middleware(_Guarded, hosts=[*LOCAL_HOSTS, *settings.hosts])
     return app

@@ -25,7 +25,7 @@ _SHOWN = 24
 
 @dataclass(frozen=True)
 class Told:
-    """``parts``: name, what it adds to the median and to the width of the 80 % interval, as log returns; or the reason why not."""
+    """``parts``: name, what it adds to the median and to the width of the 80 % interval (log returns); or why not."""
 
     symbol: str
     horizon: int
@@ -85,5 +85,5 @@ def chart(told: Told) -> Chart:
         Layer("bars", "to the median", "ours", names, [part["median"] for part in parts]),
         Layer("bars", "to the width of the 80 % interval", "second", names, [part["width_80"] for part in parts]),
     )
-    about = f"what each feature adds to the forecast of {told.symbol}, {ahead(told.horizon)} ahead, as log returns; the sum is the forecast"
+    about = f"what each feature adds to the forecast of {told.symbol}, {ahead(told.horizon)} ahead, as log returns"
     return Chart("contributions", "What each feature adds", about, layers, "", "log return", "category", "percent", zero=True)

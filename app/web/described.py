@@ -48,7 +48,8 @@ def description_of(question: Question, one: bool) -> dict[int | str, dict[str, A
     """The ``responses`` of a route; ``one``: it names a symbol, of which there may be nothing (404)."""
     row = example_row(question)
     envelope = {
-        "edition": "34cbbad705c6b58e", "published_at": "2013-03-01T22:41:07Z", "limit": 1000, "offset": 0, "count": 1, "next": None,
+        "edition": "34cbbad705c6b58e", "published_at": "2013-03-01T22:41:07Z", "limit": 1000, "offset": 0, "count": 1,
+        "next": None,
     }  # fmt: skip
     schema = {
         "type": "object",

@@ -27,7 +27,8 @@ def health(edition: Edition, lags: list[Lag], now: datetime) -> dict[str, Any]:
     return {
         "lags": lags, "symbols": len(fresh), "late": late[:_LATE_SHOWN], "late_count": len(late),
         "no_forecast": [row["symbol"] for row in fresh if row["last_origin"] is None], "behind": behind[:_LATE_SHOWN],
-        "sources": queries.quality(edition), "by_symbol": queries.quality_by_symbol(edition), "aside": queries.set_aside(edition),
+        "sources": queries.quality(edition), "by_symbol": queries.quality_by_symbol(edition),
+        "aside": queries.set_aside(edition),
         "findings": FINDINGS.rows(edition, limit=200), "quarantine": QUARANTINE.rows(edition, limit=100),
         "disagreements": DISAGREEMENTS.rows(edition, limit=200), "budgets": budgets(edition, now),
     }  # fmt: skip

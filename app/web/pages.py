@@ -21,7 +21,7 @@ from app.web.parameters import Hex, Horizon, Symbol, Word, symbol_of
 from app.web.questions import QUESTIONS
 from app.web.starting import Door, Prefect
 from app.web.static_files import address
-from app.web.words import FILTERS
+from app.web.words import FILTERS, Markup
 from storage.editions import Edition
 from storage.home import Home
 from tasks.web_settings import WebSettings
@@ -49,8 +49,6 @@ def environment() -> Environment:
 
 def chart_json(chart: Chart) -> Any:
     """The chart for a data block in the page: as it stands in a script element, nothing in it can end that element."""
-    from app.web.words import Markup
-
     text = as_json(chart.plain()).decode()
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
@@ -59,7 +57,8 @@ class Pages:
     """The routes of the pages, and the pages that say why there is nothing to see."""
 
     def __init__(
-        self, home: Home, settings: WebSettings, calendars: Calendars, prefect: Prefect, door: Door | None, now: Callable[[], datetime]
+        self, home: Home, settings: WebSettings, calendars: Calendars, prefect: Prefect, door: Door | None,
+        now: Callable[[], datetime]
     ) -> None:  # fmt: skip
         self.home, self.settings, self.calendars, self.prefect, self.door, self.now = (
             home,
@@ -97,6 +96,19 @@ class Pages:
         request.state.edition = None
         return self.shown(request, "empty.html", 503, title="Nothing is published yet", detail=detail, home=str(self.home.path))
 
+    def row_html(self, edition: Edition) -> dict[str, Any]:
+        """Symbol -> its row of Today: the same however the table is sorted, so made once for the edition."""
+
+        def make() -> dict[str, Any]:
+            rows = today.everything(edition)
+            if not rows:
+                return {}
+            horizons = sorted({h for row in rows for h in row.horizons})
+            newest, template = max(row.origin for row in rows), self.env.get_template("today_row.html")
+            return {row.symbol: Markup(template.render(r=row, horizons=horizons, newest=newest)) for row in rows}
+
+        return edition.kept("rows of today", make)
+
     def png(self, charts: Sequence[Chart], key: str) -> Response:
         from app.web.chart_png import png
 
@@ -115,7 +127,8 @@ class Pages:
     def _today(self, router: APIRouter) -> None:
         @router.get("/")
         def page(
-            request: Request, q: Annotated[str, Query(max_length=30)] = "", sort: Annotated[str, Query(pattern=r"^[a-z0-9]{1,20}$")] = "symbol",
+            request: Request, q: Annotated[str, Query(max_length=30)] = "", sort: Annotated[str,
+            Query(pattern=r"^[a-z0-9]{1,20}$")] = "symbol",
             dir: Literal["up", "down"] = "up", who: Annotated[str, Query(max_length=60)] = "",
             only: Literal["", "late", "stale", "fallback", "backfill"] = "", page: Annotated[int, Query(ge=1, le=100_000)] = 1,
         ) -> Response:  # fmt: skip
@@ -125,10 +138,10 @@ class Pages:
                 return self.shown(
                     request, "empty.html", title="No forecasts yet", detail="the store is empty", home=str(self.home.path)
                 )
-            serves = models.queries.champions(edition)
+            serves, rows_html = models.queries.champions(edition), self.row_html(edition)
             return self.shown(
-                request, "today.html", today=shown, q=q, sort=sort, dir=dir, who=who, only=only, ranked=today.ranked(shown), links=today.sort_links(shown),
-                champion=serves[0] if serves else None,
+                request, "today.html", today=shown, rows_html=rows_html, q=q, sort=sort, dir=dir, who=who, only=only,
+                ranked=today.ranked(shown), links=today.sort_links(shown), champion=serves[0] if serves else None,
             )  # fmt: skip
 
     def _symbol(self, router: APIRouter) -> None:
@@ -183,7 +196,8 @@ class Pages:
 
         @router.get("/scoreboard/{key}.png")
         def chart(
-            request: Request, key: ChartKey, mode: Mode | None = None, span: Span = "1y", horizon: Annotated[Horizon | None, Query()] = None
+            request: Request, key: ChartKey, mode: Mode | None = None, span: Span = "1y", horizon: Annotated[Horizon | None,
+            Query()] = None
         ) -> Response:  # fmt: skip
             found = scores.scores(edition_of(request), mode, span, horizon)
             return self.png(found.charts if found else [], key)

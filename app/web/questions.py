@@ -140,7 +140,8 @@ HISTORY = Question(
 EVERYBODY = Question(
     "/forecasts/everybody", "forecasts", "What every forecaster said, served or not, without outcomes",
     "origin DESC, symbol, horizon, serving DESC, forecaster", (*_BY, "serving", "model", "run", *_SPAN),
-    columns=("symbol", "origin", "horizon", "target_session", "forecaster", "serving", "model_id", "mode", "close", "q05", "q10",
+    columns=("symbol", "origin", "horizon", "target_session", "forecaster", "serving", "model_id", "mode", "close", "q05",
+    "q10",
              "q25", "q50", "q75", "q90", "q95", "p_up", "scale", "run_id", "issued_at"),
     extra={"serving": "whether it is the forecast that was served"}, source="store.forecasts", tag="forecasts",
 )  # fmt: skip
@@ -207,7 +208,8 @@ FINDINGS = Question(
 )  # fmt: skip
 QUARANTINE = Question(
     "/quality/quarantine", "quarantine", "Rows that were set aside or warned about, with the reason",
-    "known_at DESC, symbol, session, reason", ("symbol", "source", "severity", "reason", "run", "session_since", "session_until"),
+    "known_at DESC, symbol, session, reason", ("symbol", "source", "severity", "reason", "run", "session_since",
+    "session_until"),
     tag="data",
 )  # fmt: skip
 DISAGREEMENTS = Question(

@@ -36,7 +36,8 @@ def run_report(edition: Edition, run: str | None) -> str:
     return _rendered(
         "report_run.html", title=f"nextclose, run {found}", **(told or {}), forecasts=forecasts, board=board, decisions=decided,
         pictures=[(chart, _inline(chart)) for chart in charts if not chart.empty], champions=queries.champions(edition)[:1],
-        sparks={row.symbol: row.spark for row in today.everything(edition)}, data=health(edition, [], edition.published_at), edition=edition,
+        sparks={row.symbol: row.spark for row in today.everything(edition)}, data=health(edition, [], edition.published_at),
+        edition=edition,
     )  # fmt: skip
 
 

@@ -20,7 +20,8 @@ def runs(edition: Edition, flow: str | None, status: str | None, page: int) -> d
     times = queries.stages_of_runs(edition)
     return {
         "runs": found[:PAGE], "more": len(found) > PAGE, "page": page,
-        "flows": [row[0] for row in edition.kept("flows", lambda: edition.ask("SELECT DISTINCT flow FROM runs ORDER BY flow").rows)],
+        "flows": [row[0] for row in edition.kept("flows",
+        lambda: edition.ask("SELECT DISTINCT flow FROM runs ORDER BY flow").rows)],
         "charts": [stages_chart(found[:_SHOWN_IN_CHART], times)],
     }  # fmt: skip
 

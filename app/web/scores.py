@@ -58,7 +58,8 @@ def scores(edition: Edition, mode: str | None, span: str, horizon: int | None) -
         shown, modes, span, horizons, summary, rivals, skill, _pivot(by_symbol, "symbol"), _pivot(by_month, "month"), chosen,
         [figure for h in horizons if (figure := _portfolio(h, earned))],
         [
-            skill_chart(rivals, horizons, skill), months_chart(by_month, chosen), calibration_chart(summary), pit_chart(summary, chosen),
+            skill_chart(rivals, horizons, skill), months_chart(by_month, chosen), calibration_chart(summary),
+            pit_chart(summary, chosen),
             coverage_chart(months, horizons), paper_chart(earned, horizons),
         ],
     )  # fmt: skip
@@ -86,7 +87,7 @@ def skill_chart(rivals: list[str], horizons: list[int], skill: dict[tuple[str, i
         )
         for i, h in enumerate(horizons)
     )
-    about = "skill of what was served against each rival: the share of the rival's pinball loss that was saved; above zero is better"
+    about = "skill of what was served against each rival: the share of its pinball loss that was saved; above zero is better"
     return Chart(
         "skill",
         "Skill against each rival",
@@ -132,7 +133,7 @@ def calibration_chart(summary: list[dict[str, Any]]) -> Chart:
 
 
 def pit_chart(summary: list[dict[str, Any]], horizon: int) -> Chart:
-    """How the outcomes spread over the eight ranges between the quantiles, over how they ought to: 1 everywhere is calibrated."""
+    """How the outcomes spread over the eight ranges between the quantiles, over how they ought to: 1 is calibrated."""
     row = next(row for row in summary if row["horizon"] == horizon)
     shares = [0.0, *(row[f"below_{q[1:]}"] for q in queries.QUANTILES), 1.0]
     names = [f"{100 * a:.0f}–{100 * b:.0f}" for a, b in zip(_PIT_EDGES, _PIT_EDGES[1:], strict=False)]
@@ -218,7 +219,8 @@ def _portfolio(horizon: int, earned: list[dict[str, Any]]) -> dict[str, Any] | N
         high = max(high, total)
         fall = max(fall, high - total)
     return {
-        "horizon": horizon, "sessions": len(net), "before": sum(daily) / len(daily) * _SESSIONS_A_YEAR, "after": mean * _SESSIONS_A_YEAR,
+        "horizon": horizon, "sessions": len(net), "before": sum(daily) / len(daily) * _SESSIONS_A_YEAR,
+        "after": mean * _SESSIONS_A_YEAR,
         "volatility": deviation * _SESSIONS_A_YEAR**0.5, "drawdown": fall,
         "symbols": max(row["symbols"] for row in earned if row["horizon"] == horizon),
     }  # fmt: skip

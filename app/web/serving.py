@@ -25,7 +25,8 @@ def listening(host: str, port: int, settings: WebSettings) -> socket.socket:
             '127.0.0.1, or the names under which others reach it in web.hosts, such as hosts = ["forecasts.example.org"]',
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's algorithm off only where the protocol is named; with it every answer would take 40 ms more.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
@@ -59,7 +60,8 @@ def serve(home: Home, settings: WebSettings, sock: socket.socket, environment: M
     own.setLevel(logging.INFO)
     app = create_app(home, settings, password=prefect_login(home, environment))
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=15,
+        app, log_level="warning", access_log=False, server_header=False, limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=15,
         timeout_graceful_shutdown=5, h11_max_incomplete_event_size=32 * 1024, lifespan="on", ws="none",
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[sock])

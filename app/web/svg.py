@@ -43,9 +43,10 @@ def spark(past: Sequence[float], fan: Sequence[tuple[float, Sequence[float]]], a
 
 def fifths(shares: Sequence[float], about: str) -> Markup:
     """Five bars, the lowest fifth first; the line is what knowing nothing gives, one in five."""
+    heights = [24 * min(1.0, p / 0.5) for p in shares]
     bars = "".join(
-        f'<rect class="b{i + 1}" x="{i * 12}" width="10" y="{24 - 24 * min(1.0, p / 0.5):.1f}" height="{24 * min(1.0, p / 0.5):.1f}"/>'
-        for i, p in enumerate(shares)
+        f'<rect class="b{i + 1}" x="{i * 12}" width="10" y="{24 - high:.1f}" height="{high:.1f}"/>'
+        for i, high in enumerate(heights)
     )
     line = f'<line x1="0" x2="58" y1="{24 - 24 * 0.4:.1f}" y2="{24 - 24 * 0.4:.1f}"/>'
     return Markup(f'<svg class="fifths" viewBox="0 0 58 24" role="img" aria-label="{escape(about)}">{bars}{line}</svg>')
@@ -58,7 +59,8 @@ def meter(share: float | None, about: str) -> Markup:
     x = 60 * min(1.0, max(0.0, share))
     left, wide = min(30.0, x), abs(x - 30)
     return Markup(
-        f'<svg class="meter" viewBox="0 0 60 8" role="img" aria-label="{escape(about)}"><rect class="t" width="60" height="8" rx="2"/>'
+        f'<svg class="meter" viewBox="0 0 60 8" role="img" aria-label="{escape(about)}">'
+        '<rect class="t" width="60" height="8" rx="2"/>'
         f'<rect class="{"u" if x >= 30 else "d"}" x="{left:.1f}" width="{wide:.1f}" height="8"/>'
         '<line x1="30" x2="30" y1="0" y2="8"/></svg>'
     )
@@ -102,12 +104,12 @@ def parallel(axes: Sequence[str], rows: Sequence[tuple[dict[str, Any], bool, str
             scales[axis] = lambda v, places=places: places[str(v)]
             ends = [(name, y) for name, y in places.items()]
         ticks.append(
-            f'<line class="axis" x1="{x}" x2="{x}" y1="{top}" y2="{height - 20}"/><text class="name" x="{x}" y="16">{escape(axis)}</text>'
+            f'<line class="axis" x1="{x}" x2="{x}" y1="{top}" y2="{height - 20}"/>'
+            f'<text class="name" x="{x}" y="16">{escape(axis)}</text>'
         )
-        ticks += [
-            f'<text class="tick" x="{x + 4}" y="{y + 3:.0f}">{escape(f"{v:.4g}" if isinstance(v, float) else str(v))[:18]}</text>'
-            for v, y in ends
-        ]
+        for value, y in ends:
+            told = f"{value:.4g}" if isinstance(value, float) else str(value)
+            ticks.append(f'<text class="tick" x="{x + 4}" y="{y + 3:.0f}">{escape(told[:18])}</text>')
     lines = []
     for values, best, title in sorted(rows, key=lambda row: row[1]):
         points = " ".join(
@@ -117,6 +119,7 @@ def parallel(axes: Sequence[str], rows: Sequence[tuple[dict[str, Any], bool, str
             f'<polyline class="{"best" if best else "trial"}" points="{points}"><title>{escape(title)}</title></polyline>'
         )
     return Markup(
-        f'<svg class="parallel" viewBox="0 0 {width} {height}" role="img" aria-label="tuning trials, a line each, the best one bold">'
+        f'<svg class="parallel" viewBox="0 0 {width} {height}" role="img" '
+        'aria-label="tuning trials, a line each, the best one bold">'
         f"{''.join(lines)}{''.join(ticks)}</svg>"
     )

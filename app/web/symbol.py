@@ -158,8 +158,8 @@ def fan_chart(
         )
     last = latest[-1]
     about = (
-        f"closes of {symbol} up to {first['origin']} and the forecast from there: in {ahead(last['horizon'])} {money(last['q50'])}, "
-        f"between {money(last['q10'])} and {money(last['q90'])} in four of five cases"
+        f"closes of {symbol} up to {first['origin']} and the forecast from there: in {ahead(last['horizon'])} "
+        f"{money(last['q50'])}, between {money(last['q10'])} and {money(last['q90'])} in four of five cases"
     )
     return Chart(
         "fan", f"{symbol}: closes and the fan of the forecast", about, tuple(layers), "", _unit(currency), y_form="price"

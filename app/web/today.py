@@ -114,7 +114,8 @@ def _row(
     serves = served[first["model_id"], first["forecaster"]]
     keys |= {"who": first["forecaster"], "origin": first["origin"]}
     return Row(
-        symbol, close, first["origin"], fresh.get("currency") or "", spark(closes, fan, about), horizons, rank, first["forecaster"],
+        symbol, close, first["origin"], fresh.get("currency") or "", spark(closes, fan, about), horizons, rank,
+        first["forecaster"],
         first["model_id"], serves["since"], flags_of(first, fresh, serves), keys,
     )  # fmt: skip
 

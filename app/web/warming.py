@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
-from app.web import scores, today
+from app.web import scores
 from app.web.calendars import Calendars
 from storage.editions import PATIENT, Edition
 
@@ -15,8 +16,8 @@ log = logging.getLogger("nextclose.web")
 class Warming:
     """``epoch`` is the calendars', and the first sight of an edition begins the work on it."""
 
-    def __init__(self, calendars: Calendars, on: bool = True) -> None:
-        self.calendars, self.on = calendars, on
+    def __init__(self, calendars: Calendars, also: Callable[[Edition], object], on: bool = True) -> None:
+        self.calendars, self.also, self.on = calendars, also, on
         self._seen, self._lock = "", threading.Lock()
 
     def epoch(self, edition: Edition) -> str:
@@ -27,10 +28,9 @@ class Warming:
                     threading.Thread(target=self._warm, args=(edition,), daemon=True).start()
         return self.calendars.epoch(edition)
 
-    @staticmethod
-    def _warm(edition: Edition) -> None:
+    def _warm(self, edition: Edition) -> None:
         try:
-            today.everything(edition)
+            self.also(edition)
             for span in ("1y", "3m"):
                 edition.soon(("counted", span), lambda span=span: scores.count(edition, span), PATIENT)
         except Exception as error:  # whoever asks for it will be told

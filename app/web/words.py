@@ -106,6 +106,7 @@ def is_day(value: Any) -> bool:
 
 
 FILTERS = {
-    "money": money, "percent": percent, "signed": signed, "count": count, "number": number, "metric": metric, "told": told, "day": day, "instant": instant,
+    "money": money, "percent": percent, "signed": signed, "count": count, "number": number, "metric": metric, "told": told,
+    "day": day, "instant": instant,
     "duration": duration, "ahead": ahead, "short": short, "plain": plain, "bare": bare,
 }  # fmt: skip

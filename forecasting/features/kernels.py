@@ -111,11 +111,14 @@ def forward_factor(starts, split):
     """Shares that one share of the first row has become by each row: the running product of the splits."""
     out = np.empty(split.size)
     for i in range(starts.size - 1):
-        factor = 1.0
-        for t in range(starts[i], starts[i + 1]):
-            if t > starts[i]:
-                factor *= split[t]
-            out[t] = factor
+        own, shares = split[starts[i] : starts[i + 1]], out[starts[i] : starts[i + 1]]
+        splits = 0
+        for t in range(own.size):
+            splits += own[t] != 1.0
+            shares[t] = 1.0
+        if splits > 0:  # most symbols have none, and then there is nothing to multiply row by row
+            for t in range(1, own.size):
+                shares[t] = shares[t - 1] * own[t]
     return out
 
 

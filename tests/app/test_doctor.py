@@ -146,6 +146,30 @@ def test_check__that_fails_itself_hides_no_other(copied, monkeypatch):  # noqa: 
     assert found["model"].verdict == "ok"
 
 
+@pytest.mark.parametrize(
+    ("version", "bounds", "kept"),
+    [
+        ("3.8.8", "<3.10,>=3.8.8", True), ("3.10", "<3.10,>=3.8.8", False), ("3.10.0", "<3.10", False),
+        ("3.9.12", "<3.10", True), ("0.151.0", ">=0.139,<0.151", False), ("2.0.57", ">=2.0.50,<2.1", True), ("2.1.0rc1", "<2.1", False), ("1.0", "", True),
+    ],
+)  # fmt: skip
+def test_bounds__are_read_as_pip_reads_them(version, bounds, kept):
+    from packaging.specifiers import SpecifierSet
+
+    from app.checks_installation import within
+
+    assert within(version, bounds) is kept is SpecifierSet(bounds).contains(version, prereleases=version != "2.1.0rc1")
+
+
+def test_package__beyond_its_bounds_is_named(copied, monkeypatch):  # noqa: F811
+    import importlib.metadata
+
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.163.2" if name == "fastapi" else real(name))
+    check = looked(copied, "installation")
+    assert check.verdict == "problem" and check.sentence.startswith("fastapi 0.163.2 is not ")
+
+
 @pytest.mark.parametrize("command", ["backup", "restore", "recover"])
 def test_command__of_an_empty_home_says_what_to_do(tmp_path, capsys, command):
     assert execute([command, "--home", str(tmp_path / "none")]) in (2, 5)

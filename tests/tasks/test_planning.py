@@ -57,6 +57,10 @@ def test_plan__forced_trains_at_the_origin_only():
     run = a_run(WEEK[-1], force=True)
     assert shape(planning._grouped(WEEK, days("2021-03-31"), run)) == [("2021-04-05", 4, False), ("2021-04-09", 1, True)]
     assert shape(planning._grouped(WEEK[-1:], days("2021-04-09"), run)) == [("2021-04-09", 1, False)]  # it was just trained
+    again = planning._grouped(WEEK[-1:], days("2021-04-09"), run, anew=True)  # with another specification, say
+    assert shape(again) == [("2021-04-09", 1, True)]
+    young = a_run(WEEK[-1])
+    assert shape(planning._grouped(WEEK[-1:], days("2021-04-09"), young, anew=True)) == [("2021-04-09", 1, False)]
 
 
 def test_plan__a_model_trained_in_between_begins_a_group_and_never_serves_before_its_origin():

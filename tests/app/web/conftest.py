@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import pytest
 
 from app.web.application import create_app
 from app.web.calendars import Calendars
+from app.web.serving import listening
 from benchmarks.made_store import Shape, make_store
 from storage.home import Home
 from tasks.web_settings import WebSettings
@@ -74,9 +74,7 @@ def serving(home: Home, **settings: object) -> Iterator[str]:
     """The address of a real server, on a free port of loopback, in a thread."""
     import uvicorn
 
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    sock.listen(128)
+    sock = listening("127.0.0.1", 0, WebSettings())
     config = uvicorn.Config(
         app_of(home, **settings),
         log_level="error",

@@ -53,7 +53,8 @@ def test_table__describes_the_types_that_the_database_has(made, question):
             f"SELECT column_name, column_type FROM (DESCRIBE SELECT {names} FROM {question.source or question.view})"
         ).rows
     )
-    kinds = {"VARCHAR": "string", "DATE": "date", "DOUBLE": "number", "BIGINT": "integer", "INTEGER": "integer", "BOOLEAN": "boolean",
+    kinds = {"VARCHAR": "string", "DATE": "date", "DOUBLE": "number", "BIGINT": "integer", "INTEGER": "integer",
+    "BOOLEAN": "boolean",
              "TIMESTAMP WITH TIME ZONE": "date-time"}  # fmt: skip
     assert {c: kind_of(question, c) for c in question.meanings} == {c: kinds[found[c]] for c in question.meanings}
     assert set(row_schema(question)["properties"]) == set(found)
@@ -123,8 +124,10 @@ def test_pages__lead_through_all_rows_once(ask):
 @pytest.mark.parametrize(
     "query",
     [
-        "limit=0", "limit=10001", "limit=1000000000", "offset=-1", "offset=100000000", "horizon=0", "horizon=1000000", "horizon=x",
-        "symbol=..%2F..%2Fetc", "symbol=%27%3BDROP%20TABLE%20forecasts%3B--", "symbol=" + "A" * 21, "symbol=", "symbol=a%00b", "mode=both",
+        "limit=0", "limit=10001", "limit=1000000000", "offset=-1", "offset=100000000", "horizon=0", "horizon=1000000",
+        "horizon=x",
+        "symbol=..%2F..%2Fetc", "symbol=%27%3BDROP%20TABLE%20forecasts%3B--", "symbol=" + "A" * 21, "symbol=",
+        "symbol=a%00b", "mode=both",
         "since=yesterday", "since=5", "format=xlsx", "symbl=AAPL", "model=zz", "symbol=" + ",".join(["AAPL"] * 501),
     ],
 )  # fmt: skip

@@ -16,15 +16,18 @@ from tests.app.web.conftest import TOKEN, asking
 
 API = "/api/v1"
 SYMBOLS = (
-    "'; DROP TABLE forecasts;--", '" OR 1=1', "../../x", "..%2f..", "%2e%2e", "a/b", "a\\b", "A\x00B", "A" * 4000, ".", "..", "",
-    "AAPL?range=max", "AAPL#x", "../../../v1/other", "<script>", "{{7*7}}", "${7*7}", "AAPL;ls", "CON/../x", "\r\nX-Evil: 1", "‮AAPL",
+    "'; DROP TABLE forecasts;--", '" OR 1=1', "../../x", "..%2f..", "%2e%2e", "a/b", "a\\b", "A\x00B", "A" * 4000, ".",
+    "..", "",
+    "AAPL?range=max", "AAPL#x", "../../../v1/other", "<script>", "{{7*7}}", "${7*7}", "AAPL;ls", "CON/../x",
+    "\r\nX-Evil: 1", "‮AAPL",
 )  # fmt: skip
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 
 def paths() -> list[str]:
     return [
-        *(API + q.path for q in QUESTIONS), f"{API}/health", f"{API}/runs/beef", f"{API}/models/beef", f"{API}/forecasts/AAPL", "/", "/data",
+        *(API + q.path for q in QUESTIONS), f"{API}/health", f"{API}/runs/beef", f"{API}/models/beef",
+        f"{API}/forecasts/AAPL", "/", "/data",
         "/symbols/AAPL", "/scoreboard", "/models", "/runs", "/ask", "/static/app.css",
     ]  # fmt: skip
 
@@ -131,7 +134,8 @@ def test_demands__without_measure_are_refused(made, blocked):
     with asking(made) as client:
         for query in ("limit=1000000000", "offset=-1", "horizon=1000000", "symbol=" + ",".join(f"S{i}" for i in range(10_000))):
             blocked(client.get(f"{API}/forecasts?{query}").status_code in (414, 422), query[:40])
-        for path in ("/?page=0", "/?page=99999999999", "/?sort='", "/?dir=left", "/symbols/S001?horizon=99999", "/symbols/S001?span=forever", "/runs?flow=a%20b",
+        for path in ("/?page=0", "/?page=99999999999", "/?sort='", "/?dir=left", "/symbols/S001?horizon=99999",
+        "/symbols/S001?span=forever", "/runs?flow=a%20b",
                      "/models/zzzz", "/models/compare?a=../..&b=zz"):  # fmt: skip
             blocked(client.get(path).status_code == 422, path)
 

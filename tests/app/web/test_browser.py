@@ -15,7 +15,8 @@ from tests.app.web.conftest import SHAPE, serving
 
 PAGES = {
     "today": "/", "symbol": "/symbols/S001", "scoreboard": "/scoreboard", "models": "/models", "model": f"/models/{MODELS[0]}",
-    "compare": f"/models/compare?a={MODELS[0][:8]}&b={MODELS[1][:8]}", "data": "/data", "runs": "/runs", "run": f"/runs/{RUN}", "api": "/api",
+    "compare": f"/models/compare?a={MODELS[0][:8]}&b={MODELS[1][:8]}", "data": "/data", "runs": "/runs",
+    "run": f"/runs/{RUN}", "api": "/api",
 }  # fmt: skip
 PLOTS = {"symbol": 4, "scoreboard": 6, "model": 1, "compare": 1, "runs": 1}
 TINY = """

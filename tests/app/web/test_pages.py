@@ -23,7 +23,8 @@ from storage.snapshot import publish
 from tests.app.web.conftest import SHAPE, asking
 
 PAGES = (
-    "/", "/symbols/S001", "/symbols/S049.L", "/scoreboard", "/scoreboard?span=all&horizon=20", "/models", f"/models/{MODELS[0]}",
+    "/", "/symbols/S001", "/symbols/S049.L", "/scoreboard", "/scoreboard?span=all&horizon=20", "/models",
+    f"/models/{MODELS[0]}",
     f"/models/compare?a={MODELS[0][:8]}&b={MODELS[1][:8]}", "/data", "/runs", f"/runs/{RUN}", "/api",
 )  # fmt: skip
 
@@ -130,7 +131,8 @@ def test_symbol__figures_are_those_of_the_ledger(ask, made):
     mine = symbol.by_month(page.past)
     assert sum(row["mae"] * row["n"] for row in mine) / sum(row["n"] for row in mine) == pytest.approx(ledger[0])
     view = edition.ask(
-        "SELECT n, coverage_80, direction_hit_rate, mae_persistence FROM forecast_accuracy WHERE symbol = 'S001' AND horizon = 5"
+        """SELECT n, coverage_80, direction_hit_rate, mae_persistence FROM forecast_accuracy
+        WHERE symbol = 'S001' AND horizon = 5"""
     ).rows[0]
     told = next(row for row in page.accuracy if row["horizon"] == 5)
     assert [told[n] for n in ("n", "coverage_80", "direction_hit_rate", "mae_persistence")] == [pytest.approx(v) for v in view]
@@ -160,7 +162,8 @@ def test_scoreboard__skill_is_that_of_a_slow_twin(made):
     rows = edition.ask(
         """SELECT f.symbol, f.origin, s.pinball, r.forecaster, r.pinball FROM store.forecasts f
         JOIN store.scores s USING (symbol, origin, horizon, forecaster)
-        JOIN store.scores r ON (r.symbol, r.origin, r.horizon) = (f.symbol, f.origin, f.horizon) WHERE f.serving AND f.horizon = 5"""
+        JOIN store.scores r ON (r.symbol, r.origin, r.horizon) = (f.symbol, f.origin,
+        f.horizon) WHERE f.serving AND f.horizon = 5"""
     ).rows
     for rival in ("persistence", "ewma", "lstm"):
         mine = [(row[2], row[4]) for row in rows if row[3] == rival]
@@ -182,7 +185,8 @@ def test_scoreboard__means_are_those_of_the_ledger_over_two_years(tmp_path):
     edition = Editions(home).current()
     ours = {row["horizon"]: row for row in queries.below(edition, queries.LONG_AGO)}
     slow = edition.ask(
-        """SELECT horizon, count(*), count(DISTINCT origin), avg(pinball), avg((close_at_target <= q25)::INT), avg(direction_hit::INT),
+        """SELECT horizon, count(*), count(DISTINCT origin), avg(pinball), avg((close_at_target <= q25)::INT),
+            avg(direction_hit::INT),
             min(origin), max(origin) FROM forecasts WHERE settled GROUP BY horizon"""
     ).rows
     for h, *rest in slow:
@@ -212,7 +216,8 @@ def test_scoreboard__calibration_and_pit_add_up(made):
 def test_paper_portfolio__is_that_of_a_slow_twin(made):
     edition = Editions(made).current()
     rows = edition.ask(
-        "SELECT origin, symbol, ln(q50 / close) / scale, close_at_target / close - 1 FROM forecasts WHERE settled AND horizon = 1"
+        """SELECT origin, symbol, ln(q50 / close) / scale, close_at_target / close - 1 FROM forecasts
+        WHERE settled AND horizon = 1"""
     ).rows
     by_day: dict = {}
     for origin, name, signal, came in rows:

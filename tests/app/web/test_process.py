@@ -118,7 +118,8 @@ def test_report__of_a_backtest(tmp_path):
     }
     rivals = {"persistence": 0.02, "ewma": 0.01, "har": -0.001}
     horizons = [
-        {"horizon": h, "sessions": 100, **scored, "coverage": {"50": 0.5, "80": 0.8, "90": 0.9}, "below": {"05": 0.05, "50": 0.49, "95": 0.95},
+        {"horizon": h, "sessions": 100, **scored, "coverage": {"50": 0.5, "80": 0.8, "90": 0.9}, "below": {"05": 0.05,
+        "50": 0.49, "95": 0.95},
          "skill": rivals, "dm_t": rivals, "p_corrected": rivals, "by_year": {"2020": {"skill": 0.02}, "2021": {"skill": None}}}
         for h in (1, 5)
     ]  # fmt: skip
@@ -132,8 +133,10 @@ def test_report__of_a_backtest(tmp_path):
         "drawdown": 0.1,
     }
     told = {
-        "judged": ["2020-01-02", "2021-12-31"], "horizons": horizons, "trials": 3, "portfolio": {"horizon": 5, "forecasters": {"lstm": paper}},
-        "gate": {"verdict": "refused", "sentence": "lstm is <not> promoted", "checks": [{"code": "G03", "name": "rivals", "verdict": "fail", "sentence": "no"}]},
+        "judged": ["2020-01-02", "2021-12-31"], "horizons": horizons, "trials": 3, "portfolio": {"horizon": 5,
+        "forecasters": {"lstm": paper}},
+        "gate": {"verdict": "refused", "sentence": "lstm is <not> promoted", "checks": [{"code": "G03", "name": "rivals",
+        "verdict": "fail", "sentence": "no"}]},
     }  # fmt: skip
     (tmp_path / "b.json").write_text(json.dumps(told), encoding="utf-8")
     file = tmp_path / "b.html"
