@@ -5,7 +5,7 @@ Both have the same layers, heads and loss, and read the same windows, copied out
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -53,6 +53,12 @@ class Material:
         horizons = len(spec.horizons)
         table = quantile_table([inputs.targets.standardised[learnt[:, 0], k] for k in range(horizons)])
         return cls(panel, x, y, np.repeat(learnt, horizons, 1), np.repeat(chosen, horizons, 1), table)
+
+    def only(self, symbol: int) -> Material:
+        """The part of one symbol, by its position."""
+        mine = slice(int(self.panel.starts[symbol]), int(self.panel.starts[symbol + 1]))
+        parts = {name: getattr(self, name)[mine] for name in ("x", "y", "train", "valid")}
+        return replace(self, panel=self.panel.only((self.panel.symbols[symbol],)), **parts)
 
     def rows(self, span: str, most: int | None = None) -> np.ndarray:
         """The labelled rows of 'train' or 'valid', int64; ``most`` of them, evenly spread."""

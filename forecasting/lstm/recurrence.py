@@ -53,6 +53,19 @@ def _copy(target, source):
 
 
 @compiled
+def _add(target, source):
+    for j in range(target.size):
+        target[j] += source[j]
+
+
+@compiled
+def _clear(rows):
+    for r in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            rows[r, j] = _ZERO
+
+
+@compiled
 def _add_product(out, a, w):
     """``out`` [4, N] += ``a`` [4, K] x ``w`` [K, N], each sum from k = 0 upwards."""
     o0, o1, o2, o3 = out[0], out[1], out[2], out[3]
@@ -142,8 +155,8 @@ def forwards(x, w, b):
     given, c = np.empty((4, features + units), np.float32), np.empty((4, units), np.float32)
     z = np.empty((4, 4 * units), np.float32)
     for first in range(0, rows, 4):
-        given[:] = _ZERO
-        c[:] = _ZERO
+        _clear(given)
+        _clear(c)
         for t in range(steps):
             for r in range(4):
                 _copy(given[r, :features], x[min(first + r, rows - 1), t])  # of fewer than four the last goes along again
@@ -194,12 +207,16 @@ def backwards(x, w, b, h, dh):
     units = b.size // 4
     width = features + units
     scale, shift = _scales(units)
-    back = np.ascontiguousarray(w.T)
-    dx, dw, db = np.empty_like(x), np.zeros((width + 3, 4 * units), np.float32), np.zeros(4 * units, np.float32)
+    wide = (width + 15) // 16 * 16  # whole vectors: what is left over of a row would be computed one by one
+    back = np.zeros((4 * units, wide), np.float32)
+    for k in range(width):
+        for j in range(4 * units):
+            back[j, k] = w[k, j]
+    dx, dw, db = np.empty_like(x), np.zeros((wide, 4 * units), np.float32), np.zeros(4 * units, np.float32)
     dw_here, db_here = np.empty_like(dw), np.empty_like(db)
-    given = np.zeros((steps, 4, width + 3), np.float32)
+    given = np.zeros((steps, 4, wide), np.float32)
     z, c = np.empty((steps, 4, 4 * units), np.float32), np.zeros((steps + 1, 4, units), np.float32)
-    d, dc, spare = np.empty((4, width), np.float32), np.empty((4, units), np.float32), np.empty(units, np.float32)
+    d, dc, spare = np.empty((4, wide), np.float32), np.empty((4, units), np.float32), np.empty(units, np.float32)
     for first in range(0, rows, 4):
         for t in range(steps):
             for r in range(4):
@@ -213,28 +230,26 @@ def backwards(x, w, b, h, dh):
             for r in range(4):
                 mine = z[t, r]
                 _cell(c[t + 1, r], c[t, r], mine[:units], mine[units : 2 * units], mine[2 * units : 3 * units])
-        d[:] = _ZERO
-        dc[:] = _ZERO
+        _clear(d)
+        _clear(dc)
         for t in range(steps - 1, -1, -1):
             for r in range(4):
-                own, from_above = d[r, features:], dh[min(first + r, rows - 1), t]
-                for j in range(units):
-                    own[j] += from_above[j]
+                own, from_above = d[r, features:width], dh[min(first + r, rows - 1), t]
+                _add(own, from_above)
                 _step_back(own, dc[r], c[t + 1, r], c[t, r], z[t, r], spare)
-            for r in range(rows - first, 4):
-                z[t, r] = _ZERO  # the one that went along again counts once
-            d[:] = _ZERO
+            _clear(z[t, min(4, rows - first) :])  # the one that went along again counts once
+            _clear(d)
             _add_product(d, z[t], back)
             for r in range(min(4, rows - first)):
                 _copy(dx[first + r, t], d[r, :features])
         sums = z.reshape(-1, 4 * units)
-        dw_here[:] = _ZERO  # sums of few terms first, and then of those: less is rounded away
-        db_here[:] = _ZERO
-        _add_transposed(dw_here, given.reshape(-1, width + 3), sums, width)
+        _clear(dw_here)  # sums of few terms first, and then of those: less is rounded away
+        _add_transposed(dw_here, given.reshape(-1, wide), sums, width)
+        for k in range(width):
+            _add(dw[k], dw_here[k])
+        for j in range(db.size):
+            db_here[j] = _ZERO
         for k in range(sums.shape[0]):
-            own = sums[k]
-            for j in range(db.size):
-                db_here[j] += own[j]
-        dw += dw_here
-        db += db_here
-    return dx, dw[:width].copy(), db
+            _add(db_here, sums[k])
+        _add(db, db_here)
+    return dx, dw[:width], db

@@ -149,10 +149,16 @@ def test_check__that_fails_itself_hides_no_other(copied, monkeypatch):  # noqa: 
 @pytest.mark.parametrize(
     ("version", "bounds", "kept"),
     [
-        ("3.8.8", "<3.10,>=3.8.8", True), ("3.10", "<3.10,>=3.8.8", False), ("3.10.0", "<3.10", False),
-        ("3.9.12", "<3.10", True), ("0.151.0", ">=0.139,<0.151", False), ("2.0.57", ">=2.0.50,<2.1", True), ("2.1.0rc1", "<2.1", False), ("1.0", "", True),
+        ("3.8.8", "<3.10,>=3.8.8", True),
+        ("3.10", "<3.10,>=3.8.8", False),
+        ("3.10.0", "<3.10", False),
+        ("3.9.12", "<3.10", True),
+        ("0.151.0", ">=0.139,<0.151", False),
+        ("2.0.57", ">=2.0.50,<2.1", True),
+        ("2.1.0rc1", "<2.1", False),
+        ("1.0", "", True),
     ],
-)  # fmt: skip
+)
 def test_bounds__are_read_as_pip_reads_them(version, bounds, kept):
     from packaging.specifiers import SpecifierSet
 

@@ -100,7 +100,11 @@ class Served:
                 me = str(uuid.uuid4())
                 token = client.get("/csrf-token", params={"client": me}).json()["token"]
                 more["headers"] = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": me}
-            answer = client.request(method, path, **more)
+            for wait in (0.5, 1.0, 2.0, 4.0, 0.0):
+                answer = client.request(method, path, **more)
+                if answer.status_code != 503:  # SQLite was busy; Prefect's own client asks again as well
+                    break
+                time.sleep(wait)
             answer.raise_for_status()
             return answer.json() if answer.content else None
 

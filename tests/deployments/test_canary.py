@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from tests.deployments.conftest import wait_for
@@ -16,9 +17,10 @@ def holders(folder: Path, word: str) -> list[str]:
     ]
 
 
-def test_password__is_in_its_file_and_nowhere_else(served):
+def test_password__is_in_its_file_and_nowhere_else(served, finished):
     """Not in the log, the Prefect database, the snapshot, a backup or an artifact; the server has run flows by now."""
-    run = served.ended(served.trigger("ingest/ingest", {"end": LAST}))
+    home = shutil.copytree(finished[0], served.folder / "home-of-password")
+    run = served.ended(served.trigger("ingest/ingest", {"end": LAST, "home": str(home)}))
     assert run["state"]["type"] == "COMPLETED"
     wait_for(lambda: served.ask("POST", "/logs/filter", json={"limit": 5}), "logs")
     secret = served.login[1]

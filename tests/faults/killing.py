@@ -18,6 +18,9 @@ from pathlib import Path
 
 STEPS = ("fetch_prices#1", "fetch_prices#2", "store_prices#1", "store_prices#2", "settle_universe", "train", "evaluate", "gate",
          "store_features", "forecast", "score", "complete", "publish")  # fmt: skip
+#: Tried in a home that a kill after the training had left: they die in the second run and are done in the third, and nothing
+#: is trained again for them. The others, the first and the last of a day among them, die in the first run.
+FROM_TRAINED = ("evaluate", "gate", "store_features", "forecast", "score")
 DAY = "2021-04-01"
 
 
@@ -94,10 +97,13 @@ def main(start: str, folder: str) -> None:
     calm = Path(shutil.copytree(start, work / "undisturbed"))
     forked(lambda: published(calm), work / "before.json")
     forked(lambda: day(calm), work / "after.json")
-    places = ["before:fetch_prices#1", *(f"after:{step}" for step in STEPS)]
+    trained = Path(shutil.copytree(start, work / "trained"))
+    forked(lambda: day(trained, "after:train"), work / "trained.json")
+    places = {"before:fetch_prices#1": Path(start)} | {f"after:{step}": Path(start) for step in STEPS}
+    places |= {f"after:{step}": trained for step in FROM_TRAINED}
     # Two at a time: each thread does nothing but wait for its children.
     with ThreadPoolExecutor(2) as pool:
-        points = list(pool.map(lambda place: point(place, Path(start), work), places))
+        points = list(pool.map(lambda place: point(place, places[place], work), places))
     result = {
         "before": json.loads((work / "before.json").read_text()),
         "undisturbed": json.loads((work / "after.json").read_text()),

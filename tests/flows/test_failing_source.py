@@ -12,6 +12,7 @@ from flows.parameters import Daily
 from forecasting.sessions import sessions_between
 from storage.database import Database
 from storage.home import Home
+from tasks.policies import Policy
 from tests.sources.yahoo_stand_in import YahooStandIn, chart
 from tests.tiny import SETTINGS
 
@@ -25,7 +26,7 @@ def walk(symbol: str, seed: int) -> object:
     return chart([(day, round(float(c), 2)) for day, c in zip(DAYS, closes, strict=True)], symbol=symbol)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(35)
 def test_day__of_five_hundred_symbols_with_five_percent_of_each_failure(tmp_path, monkeypatch):
     symbols = [f"S{n:03d}" for n in range(500)]
     home = tmp_path / "home"
@@ -39,6 +40,7 @@ def test_day__of_five_hundred_symbols_with_five_percent_of_each_failure(tmp_path
         universe = f"[universe]\nsymbols = {symbols!r}\n".replace("'", '"')
         (home / "settings.toml").write_text(universe + source + tiny, encoding="utf-8")
         monkeypatch.setattr("flows.entry.now_utc", lambda: NOW)
+        monkeypatch.setattr(Policy, "delay", lambda self, retry: 0.0)  # the stand-in is no better for being left alone
         report = daily(Daily(home=str(home)))
         asked = len(yahoo.requests)
     forecast = {row["symbol"] for row in report["forecasts"]}

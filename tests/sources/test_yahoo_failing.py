@@ -70,7 +70,7 @@ MEANT = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.slow(10)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_yahoo__five_hundred_symbols_with_five_percent_of_each_failure(yahoo, seed):
     symbols = [f"S{n:03d}" for n in range(500)]
