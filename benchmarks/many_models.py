@@ -22,18 +22,19 @@ SIZE = {
     "full": dict(symbols=50, train=2500, valid=250, epochs=10, few=3, rounds=3),
 }
 NETWORK = dict(
-    features=("ret", "abs_ret", "range", "gap", "vol_level"), units=(64, 32), stem_units=0, head_units=0, skip=False,
-    dropout=0.2, members=1, patience=1000, excess_weight=0.0, start="reference", weight_decay=0.0, optimizer="adam", min_updates=1,
+    features=("ret", "abs_ret", "range", "vol_level", "volume_surprise"), units=(64, 32), stem_units=0, head_units=0,
+    skip=False, dropout=0.2, members=1, patience=1000, excess_weight=0.0, start="reference", weight_decay=0.0,
+    optimizer="adam", min_updates=1,
 )  # fmt: skip
 FORMS = {"windows": dict(labels_per_sequence=1, batch_size=64), "sequences": dict(labels_per_sequence=61, batch_size=8)}
 
 
-def spec_of(form: str, epochs: int, **changes: object):
+def spec_of(form: str, epochs: int):
     from forecasting.lstm import LstmSpec
 
-    # Sequences bring 61 labels an update: as many updates as windows would make would read the market 30 times as often.
+    # A sequence brings 61 labels at once: as many updates as windows need would read the market 30 times as often.
     updates = {"min_updates": 15 * epochs} if form == "sequences" else {}
-    return LstmSpec(**NETWORK, **FORMS[form], epochs=epochs, **{**updates, **changes})
+    return LstmSpec(**NETWORK | FORMS[form] | updates, epochs=epochs)
 
 
 # The helper: one contender in a process of its own --------------------------------------------------------------------

@@ -15,8 +15,8 @@ PREFIX = "NEXTCLOSE_"
 #: Names that start like a setting and are none; each is read in the one place that needs it.
 NOT_SETTINGS = frozenset({"HOME", "DEBUG", "FAULT", "PYTHON", "THREADS", "SHARED_DATA", "PASSWORD", "RUNNER"})
 SECTIONS = (
-    "universe", "source", "sources", "macro", "lstm", "evaluation", "quality", "gate", "retraining", "promotion",
-    "tuning", "catching", "storage", "serve", "notify", "web",
+    "universe", "source", "sources", "macro", "lstm", "features", "evaluation", "quality", "gate", "rivals", "retraining",
+    "drift", "promotion", "tuning", "catching", "storage", "serve", "notify", "web",
 )  # fmt: skip
 
 

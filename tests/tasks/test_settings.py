@@ -8,6 +8,7 @@ import pytest
 
 from forecasting.errors import SettingError
 from tasks.settings import Settings, read_settings, settings_of
+from tasks.settings_values import SECTIONS
 
 
 def written(tmp_path, text):
@@ -84,3 +85,7 @@ def test_digest__follows_what_decides_the_content_and_nothing_else():
     assert settings_of({"storage": {"memory_mb": 2048}}).digest == base.digest
     assert settings_of({"lstm": {"seed": 8}}).digest != base.digest
     assert settings_of({"gate": {"alpha": 0.01}}).digest != base.digest
+
+
+def test_sections__that_a_message_offers_are_those_that_there_are():
+    assert set(SECTIONS) == set(Settings.model_fields)
