@@ -18,7 +18,7 @@ from benchmarks.measuring import Helper, Report, Requests, helper_settings, opti
 
 #: symbols, training sessions, validation sessions, epochs, models that stand for all of Keras', rounds
 SIZE = {
-    "small": dict(symbols=6, train=200, valid=60, epochs=1, few=1, rounds=1),
+    "small": dict(symbols=4, train=200, valid=60, epochs=1, few=1, rounds=1),
     "full": dict(symbols=50, train=2500, valid=250, epochs=10, few=3, rounds=3),
 }
 NETWORK = dict(
@@ -26,6 +26,7 @@ NETWORK = dict(
     skip=False, dropout=0.2, members=1, patience=1000, excess_weight=0.0, start="reference", weight_decay=0.0,
     optimizer="adam", min_updates=1,
 )  # fmt: skip
+WINDOWS, SEQUENCES, KERAS, TORCH = "ours, windows", "ours, sequences", "Keras fit", "PyTorch eager"
 FORMS = {"windows": dict(labels_per_sequence=1, batch_size=64), "sequences": dict(labels_per_sequence=61, batch_size=8)}
 
 
@@ -130,9 +131,9 @@ def main(arguments: list[str] | None = None) -> Report:
         sys.exit(0)
     chosen = options(__doc__, arguments)
     size, report = SIZE[chosen.size], Report("many_models", chosen.size)
-    names = {"ours, windows": ("ours", "windows"), "ours, sequences": ("ours", "sequences"), "Keras fit": ("keras", "windows")}
+    names = {WINDOWS: ("ours", "windows"), SEQUENCES: ("ours", "sequences"), KERAS: ("keras", "windows")}
     if importlib.util.find_spec("torch"):
-        names["PyTorch eager"] = ("torch", "windows")
+        names[TORCH] = ("torch", "windows")
     else:
         report.notes.append("torch is not installed, so PyTorch was skipped (it is no dependency of ours)")
     took: dict[str, list[float]] = {name: [] for name in names}
@@ -148,21 +149,22 @@ def main(arguments: list[str] | None = None) -> Report:
                 got = helper.ask(symbol=symbol)
                 took[name].append(got["seconds"])
                 losses[name] += got["losses"]
+        together = {name: helpers[name].ask(symbol=None) for name in (WINDOWS, SEQUENCES)}
     one = {name: median(seconds) for name, seconds in took.items()}
     for name in names:
-        ratio = None if name == "ours, windows" else one[name] / one["ours, windows"]
+        ratio = None if name == WINDOWS else one[name] / one[WINDOWS]
         section = (
             f"one ticker: build, trace, {size['epochs']} epochs; mean of the best validation losses of {len(losses[name])}"
         )
         report.add(
             section, name, one[name], f"loss {mean(losses[name]):.5f}", ratio, "the time of ours on windows" if ratio else ""
         )
-    report.at_least("one ticker, windows, over Keras fit", one["Keras fit"] / one["ours, windows"], 1.9)
-    report.at_least("one ticker, sequences, over Keras fit", one["Keras fit"] / one["ours, sequences"], 5)
-    report.at_least("one ticker, windows, over PyTorch eager", _over(one, "PyTorch eager", "ours, windows"), 1)
-    report.at_least("one ticker, sequences, over PyTorch eager", _over(one, "PyTorch eager", "ours, sequences"), 2.5)
+    report.at_least("one ticker, windows, over Keras fit", one[KERAS] / one[WINDOWS], 1.9)
+    report.at_least("one ticker, sequences, over Keras fit", one[KERAS] / one[SEQUENCES], 5)
+    report.at_least("one ticker, windows, over PyTorch eager", _over(one, TORCH, WINDOWS), 1)
+    report.at_least("one ticker, sequences, over PyTorch eager", _over(one, TORCH, SEQUENCES), 2.5)
 
-    keras = mean(took["Keras fit"]) * size["symbols"]
+    keras = mean(took[KERAS]) * size["symbols"]
     section = f"{size['symbols']} models, one a ticker"
     report.add(
         section,
@@ -170,13 +172,11 @@ def main(arguments: list[str] | None = None) -> Report:
         keras,
         f"loss {mean(losses['Keras fit']):.5f}",
     )
-    for form, bar in (("windows", 3), ("sequences", 10)):
-        with Helper("benchmarks.many_models", {"who": "ours", "form": form, **size}) as helper:
-            helper.answer()
-            got = helper.ask(symbol=None)
-        amount = f"loss {mean(got['losses'][: len(losses['Keras fit'])]):.5f} of the same, {mean(got['losses']):.5f} of all"
-        report.add(section, f"ours, {form}, one process a core", got["seconds"], amount, keras / got["seconds"], "faster")
-        report.at_least(f"{size['symbols']} models, {form}, over Keras fit one after the other", keras / got["seconds"], bar)
+    for name, bar in ((WINDOWS, 3), (SEQUENCES, 10)):
+        got = together[name]
+        amount = f"loss {mean(got['losses'][: len(losses[KERAS])]):.5f} of the same, {mean(got['losses']):.5f} of all"
+        report.add(section, f"{name}, one process a core", got["seconds"], amount, keras / got["seconds"], "faster")
+        report.at_least(f"{size['symbols']} models, {name}, over Keras fit one by one", keras / got["seconds"], bar)
     report.show(chosen.json)
     return report
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import curl_cffi  # noqa: F401  (before TensorFlow, as in a run, which fetches before it trains: after it, it knows no browser)
 import pytest
 from hypothesis import settings
 

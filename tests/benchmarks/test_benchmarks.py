@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ("features", "storage", "inference", "startup", "training", "day", "drops", "web")
+SCRIPTS = ("features", "storage", "inference", "startup", "training", "many_models", "day", "drops", "web")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -49,7 +49,7 @@ def answer_of(script: str, *arguments: str) -> dict:
 
 
 def test_every_benchmark_is_tested_and_explained_in_the_readme():
-    shared = {"__init__", "measuring", "opponents", "made_store"}
+    shared = {"__init__", "measuring", "opponents", "contenders", "peers", "made_store"}
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - shared
     readme = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
 

@@ -133,7 +133,7 @@ def test_samplers__find_the_planted_best_learning_rate_of_a_network():
     panel = walks(3, 4, 500, 0.6)
     spec = LstmSpec(
         features=("ret",), horizons=(1,), lookback=3, labels_per_sequence=60, stem_units=0, units=(3,), head_units=0,
-        dropout=0.0, members=1, epochs=1, min_updates=30, batch_size=16, patience=20, learning_rate=1e-4,
+        dropout=0.0, members=1, epochs=1, min_updates=30, batch_size=16, patience=20, learning_rate=1e-4, linear_share=0.0,
     )  # fmt: skip
     folds = folds_of(panel.sessions, panel.sessions[-1].astype(object), 150, 1, spec)
     space = space_of({"learning_rate": {"low": 1e-4, "high": 0.9, "log": True, "points": 5}})

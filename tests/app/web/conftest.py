@@ -106,7 +106,7 @@ def chromium() -> Path:
     pytest.skip("no Chromium on this machine (Debian's package chromium has one)")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop would stay: after it Prefect answers with coroutines
 def browser(chromium) -> Iterator:
     """One Chromium for all browser tests, without a word to any other host."""
     from playwright.sync_api import sync_playwright
