@@ -29,6 +29,7 @@ class Turns:
     predictions: float  # an update
     seconds: float = 0.0
     began: float = 0.0
+    spent: float = 0.0  # processor time of all threads when the turn began
     updates: int = 0
 
     def __call__(self) -> None:
@@ -36,12 +37,13 @@ class Turns:
         self.updates += 1
         if now - self.began < self.seconds:
             return
-        elapsed = now - self.began
-        self.requests.answer(updates=self.updates, seconds=elapsed, predictions=self.updates * self.predictions)
+        done = {"seconds": now - self.began, "cpu": time.process_time() - self.spent}
+        self.requests.answer(**done, updates=self.updates, predictions=self.updates * self.predictions)
         request = self.requests.next()
         if request is None or request["do"] != "turn":
             raise Stop(request)
-        self.seconds, self.updates, self.began = request["seconds"], 0, time.perf_counter()
+        self.seconds, self.updates = request["seconds"], 0
+        self.began, self.spent = time.perf_counter(), time.process_time()
 
 
 def serve(settings: dict) -> None:

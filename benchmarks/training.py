@@ -61,36 +61,41 @@ def helpers_for(contenders: dict[str, dict], spec: str, size: dict) -> Iterator[
         yield helpers
 
 
-def speeds(helpers: dict[str, Helper], turn: float, rounds: int) -> dict[str, list[float]]:
-    """Predictions per second of each contender in each round."""
+Speeds = dict[str, list[float]]  # of each contender, in each round
+
+
+def speeds(helpers: dict[str, Helper], turn: float, rounds: int) -> tuple[Speeds, Speeds]:
+    """Predictions per second, and per second of processor time, which says more where others keep the cores busy."""
     for helper in helpers.values():
         helper.ask(do="turn")  # the first update traces; not counted
         helper.ask(do="turn", seconds=0.0)
-    found: dict[str, list[float]] = {name: [] for name in helpers}
+    found: Speeds = {name: [] for name in helpers}
+    alone: Speeds = {name: [] for name in helpers}
     for _ in range(rounds):
         for name, helper in helpers.items():
             got = helper.ask(do="turn", seconds=turn)
             found[name].append(got["predictions"] / got["seconds"])
-    return found
+            alone[name].append(got["predictions"] / max(got["cpu"], 1e-9))
+    return found, alone
 
 
-def against(found: dict[str, list[float]], ours: str | None, other: str | None) -> float | None:
+def against(found: Speeds, ours: str | None, other: str | None) -> float | None:
     """How many times as many predictions a second; None where one of the two is not there."""
     if ours not in found or other not in found:
         return None
     return median(a / b for a, b in zip(found[ours], found[other], strict=True))
 
 
-def best_of(found: dict[str, list[float]], name: str) -> str | None:
+def best_of(found: Speeds, name: str) -> str | None:
     """The fastest of the contenders whose names begin so."""
     return max((key for key in found if key.startswith(name)), key=lambda key: median(found[key]), default=None)
 
 
-def speed_goals(report: Report, found: dict[str, list[float]], spec: str) -> None:
-    """The goals about predictions a second."""
+def speed_goals(report: Report, found: Speeds, alone: Speeds, spec: str) -> None:
+    """The speeds, and the goals about them."""
     for name, rates in found.items():
-        ratio = None if name == OURS else against(found, OURS, name)
-        amount, slower = f"{count_text(median(rates))}/s", "the time of ours"
+        ratio, processor = (None if name == OURS else against(of, OURS, name) for of in (found, alone))
+        amount, slower = f"{count_text(median(rates))}/s", f"the time of ours ({processor or 1:.3g}x the processor time)"
         report.add(f"predictions per second, network '{spec}'", name, None, amount, ratio, slower if ratio else "")
     report.at_least(f"predictions/s over windowed Keras, network '{spec}'", against(found, OURS, KERAS), 15)
     if spec != "lstm64":
@@ -103,7 +108,7 @@ def speed_goals(report: Report, found: dict[str, list[float]], spec: str) -> Non
     report.at_least("sequences over neuralforecast's recurrent fit", against(found, OURS, PACKAGE_RECURRENT), 5)
 
 
-def share_of_peak(report: Report, found: dict[str, list[float]], keras: Helper, size: int) -> None:
+def share_of_peak(report: Report, found: Speeds, keras: Helper, size: int) -> None:
     """How much of what this machine can multiply our training on windows uses."""
     from benchmarks.opponents import SPECS, flops_a_window
 
@@ -150,8 +155,8 @@ def main(arguments: list[str] | None = None) -> Report:
             report.notes.append(f"{package} is not installed, so it was skipped (it is no dependency of ours)")
     for spec in ("lstm64", "product") if full else ("product",):
         with helpers_for(contenders_for(spec, full), spec, size) as helpers:
-            found = speeds(helpers, size["turn"], chosen.repeats or size["rounds"])
-            speed_goals(report, found, spec)
+            found, alone = speeds(helpers, size["turn"], chosen.repeats or size["rounds"])
+            speed_goals(report, found, alone, spec)
             if spec == "lstm64":
                 share_of_peak(report, found, helpers[KERAS], size["peak"])
                 continue
