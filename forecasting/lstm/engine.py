@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 TOWERS = 2  # a batch is trained in two halves, one a core; part of the lineage, not a setting
 
@@ -22,6 +22,8 @@ def configure_tensorflow(threads: int | None = None) -> None:
         os.environ["NEXTCLOSE_THREADS"] = str(threads)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    if threads is None:
+        _load_before_tensorflow()
     with _quiet_stderr():
         import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
@@ -35,6 +37,14 @@ def configure_tensorflow(threads: int | None = None) -> None:
 def threads_here() -> int:
     """Computations that run side by side in this process."""
     return int(os.environ.get("NEXTCLOSE_THREADS", TOWERS))
+
+
+def _load_before_tensorflow() -> None:
+    """Load yfinance's HTTP client first, where it is installed: once TensorFlow's libraries are loaded its own symbols are hidden,
+    and every download of this process would fail with "Impersonating chrome is not supported"."""
+    if "tensorflow" not in sys.modules:
+        with suppress(ImportError):
+            import curl_cffi  # noqa: F401
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -39,3 +41,15 @@ def test_machine_class__holds_this_processor_and_the_three_libraries():
     libraries = f"tensorflow-{tensorflow.__version__}/keras-{keras.__version__}/numpy-{numpy.__version__}"
     assert re.fullmatch(r"\w+-(avx512|avx2|avx|sse|sve|neon|plain)/(cpu|gpu)/" + re.escape(libraries), found), found
     assert f"-{vector_class(known_instructions())}/" in found
+
+
+def test_configure_tensorflow__leaves_the_download_of_prices_working_in_the_same_process():
+    tried = (
+        "from forecasting.lstm import configure_tensorflow\n"
+        "configure_tensorflow()\n"
+        "import curl_cffi\n"
+        "try:\n    curl_cffi.requests.get('http://127.0.0.1:9/', impersonate='chrome')\n"
+        "except curl_cffi.requests.errors.RequestsError as error:\n    print(type(error).__name__)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", tried], capture_output=True, text=True, timeout=300)
+    assert said.stdout.strip() == "ConnectionError"  # nobody listens there; ImpersonateError: TensorFlow hides what it needs
