@@ -16,7 +16,7 @@ PACKAGES = ("forecasting", "sources", "storage", "tasks", "flows", "deployments"
 #: Heavy library -> the only places that may import it.
 OWNERS = {
     "yfinance": ("sources/yahoo",),
-    "curl_cffi": ("sources/yahoo",),
+    "curl_cffi": ("sources/yahoo", "forecasting/lstm/engine.py"),  # there only to be loaded before TensorFlow
     "duckdb": ("storage/", "sources/duckdb_files.py"),
     "tensorflow": ("forecasting/lstm",),
     "keras": ("forecasting/lstm",),
