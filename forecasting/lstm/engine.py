@@ -40,8 +40,11 @@ def threads_here() -> int:
 
 
 def _load_before_tensorflow() -> None:
-    """Load yfinance's HTTP client first, where it is installed: once TensorFlow's libraries are loaded its own symbols are hidden,
-    and every download of this process would fail with "Impersonating chrome is not supported"."""
+    """Load yfinance's HTTP client first, where it is installed.
+
+    Once TensorFlow's libraries are loaded its own symbols are hidden, and every download of this process would fail with
+    "Impersonating chrome is not supported".
+    """
     if "tensorflow" not in sys.modules:
         with suppress(ImportError):
             import curl_cffi  # noqa: F401
