@@ -7,6 +7,7 @@ from typing import Any
 
 from app.printing import percent, say, signed, table
 
+LEVELS = ("50", "80", "90")  # of the intervals, in percent
 MOST_SYMBOLS = 5  # shown at either end of the order; all are in the JSON
 _TITLES = {
     "year": "By year of the origin: skill against EWMA, its t, share of outcomes inside the 80 % interval",
@@ -31,6 +32,8 @@ def show_backtest(report: dict[str, Any]) -> None:
     _rivals(horizons, report.get("trials", 1))
     for kind, title in _TITLES.items():
         _cut(horizons, kind, title)
+        if kind == "year":
+            _inside_by_year(horizons)
     _symbols(horizons)
     _portfolio(report["portfolio"])
     _ranks(report.get("ranks"))
@@ -47,11 +50,12 @@ def show_backtest(report: dict[str, Any]) -> None:
 def _scores(horizons: list[dict[str, Any]]) -> None:
     rows = []
     for h in horizons:
-        held = (percent(h["coverage"][level]) for level in ("50", "80", "90"))
+        held = (f"{percent(h['coverage'][level])} ±{percent(h['coverage_error'][level])}" for level in LEVELS)
         rows.append((h["horizon"], h["sessions"], _number(h["pinball"], 5), *held, percent(h["direction"]),
                      _number(h["rank_correlation"], 3)))  # fmt: skip
     columns = ("ahead", "sessions", "pinball", "50 %", "80 %", "90 %", "direction", "rank corr.")
-    _table("The LSTM on the test span: loss, share of outcomes inside each interval", columns, rows)
+    title = "The LSTM on the test span: loss, share of outcomes inside each interval with its standard error"
+    _table(title, columns, rows)
     errors = ("mae", "rmse", "mse", "mape")
     rows = [(h["horizon"], *(_number(h[m], 5) for m in errors), _number(h["mase"], 4)) for h in horizons]
     _table("Errors of the median in units of the close", ("ahead", "MAE", "RMSE", "MSE", "MAPE", "MASE"), rows)
@@ -85,6 +89,16 @@ def _cut(horizons: list[dict[str, Any]], kind: str, title: str) -> None:
             row += [signed(c.get("skill"), 2), _number(c.get("t"), 1), percent(c["coverage"].get("80"))]
         rows.append(row)
     _table(title, columns, rows, left=(kind,))
+
+
+def _inside_by_year(horizons: list[dict[str, Any]]) -> None:
+    years = list(dict.fromkeys(year for h in horizons for year in h["by_year"]))
+    shares = [[h["by_year"].get(year, {"coverage": {}})["coverage"] for h in horizons] for year in years]
+    columns = ("year", *(f"{level} % {h['horizon']}" for h in horizons for level in LEVELS))
+    rows = [
+        (year, *(percent(of.get(level)) for of in found for level in LEVELS)) for year, found in zip(years, shares, strict=True)
+    ]
+    _table("By year of the origin: share of outcomes inside each interval, by sessions ahead", columns, rows, left=("year",))
 
 
 def _symbols(horizons: list[dict[str, Any]]) -> None:
@@ -129,3 +143,19 @@ def _chance(p: float | None) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def backtest_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Everything that was measured, one number a row: horizon, cut (all, or by what), slice, measure, of, value. ``of`` is
+    the rival or the level, where a measure has a number for each."""
+    found = []
+    for h in report["horizons"]:
+        cuts = {name.removeprefix("by_"): cut for name, cut in h.items() if name.startswith("by_")}
+        whole = {name: value for name, value in h.items() if not name.startswith("by_") and name != "horizon"}
+        for kind, slices in {"all": {"all": whole}, **cuts}.items():
+            for name, measures in slices.items():
+                for measure, value in measures.items():
+                    for of, number in value.items() if isinstance(value, dict) else (("", value),):
+                        row = {"horizon": h["horizon"], "cut": kind, "slice": name, "measure": measure, "of": of}
+                        found.append({**row, "value": number})
+    return found

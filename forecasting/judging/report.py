@@ -15,6 +15,7 @@ from forecasting.judging.slices import REGIMES
 from forecasting.splits import Spans
 
 OURS = "lstm"
+LEVELS = ("50", "80", "90")  # of the intervals, in percent
 _OWN_PLACE = ("coverage_", "below_")  # metrics that are gathered under a key of their own
 
 
@@ -22,8 +23,10 @@ def report(judgement: Judgement, decision: Decision, stages: list[dict], made: S
     """Each horizon's scores of the LSTM with skill and t against each rival, whole and by slice, the gate's decision, the
     portfolio, the spans and the stages' cost.
 
-    Skill, coverage and returns are fractions. ``p`` is the one-sided chance of such a t without an edge, ``p_corrected`` the
-    same after Holm's correction over the horizons and Bonferroni's for ``trials``. The slices hold the LSTM against EWMA.
+    Skill, coverage and returns are fractions; ``coverage_error`` is the standard error of the coverage, with overlapping
+    outcomes and the symbols of one session taken as one another's echo. ``p`` is the one-sided chance of such a t without an
+    edge, ``p_corrected`` the same after Holm's correction over the horizons and Bonferroni's for ``trials``. The slices hold
+    the LSTM against EWMA.
     """
     evaluation = judgement.evaluation
     gate = asdict(decision) | {"checks": [asdict(check) for check in decision.checks]}
@@ -50,7 +53,8 @@ def _horizon(e: Evaluation, h: int, trials: int) -> dict[str, Any]:
     return {
         "horizon": h,
         **{m: v for m, v in value.items() if not m.startswith(_OWN_PLACE)},
-        "coverage": {level: value[f"coverage_{level}"] for level in ("50", "80", "90")},
+        "coverage": {level: value[f"coverage_{level}"] for level in LEVELS},
+        "coverage_error": {level: _number(e.coverage_error(OURS, h, f"coverage_{level}")) for level in LEVELS},
         "below": {m.removeprefix("below_"): v for m, v in value.items() if m.startswith("below_")},
         "skill": {r: _number(e.skill(OURS, r, h)) for r in e.rivals},
         "dm_t": {r: _number(c.t) for r, c in comparisons.items()},

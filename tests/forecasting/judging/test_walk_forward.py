@@ -103,6 +103,8 @@ def test_full_backtest__reports_the_whole_and_every_cut(walked):
     assert list(one["by_year"]) == ["2013"] and set(one["by_sector"]) == {"Energy", "unknown"}
     assert set(one["by_regime"]) <= {"low", "middle", "high"} and len(one["by_symbol"]) == 6
     assert set(one["coverage"]) == {"50", "80", "90"} and list(one["below"]) == ["05", "10", "25", "50", "75", "90", "95"]
+    wide = [h["coverage_error"]["80"] for h in report["horizons"]]
+    assert 0 < wide[0] < wide[-1] < 0.2  # outcomes that overlap say less
     assert one["by_year"]["2013"]["skill"] == pytest.approx(one["skill"]["ewma"])
     p = [h["p"]["ewma"] for h in report["horizons"]]
     assert [h["p_corrected"]["ewma"] for h in report["horizons"]] == pytest.approx(
