@@ -15,6 +15,7 @@ NOTHING = "nothing is stored yet"
 def check_database(patient: Patient) -> Check:
     """Does the file open, and is its schema this code's?"""
     from forecasting.errors import DatabaseLocked
+    from storage.journal import log_changed
     from storage.lockfile import lock_holder
     from storage.migrate import known_migrations, schema_number
     from storage.repair import opens_apart
@@ -27,6 +28,8 @@ def check_database(patient: Patient) -> Check:
     holder = lock_holder(home)
     if holder is not None:
         return ok(name, f"in use by {holder}")
+    if log_changed(home):
+        return problem(name, f"{home.log.name} was changed since it was written", "type `nextclose recover`")
     if not opens_apart(home.database):
         return problem(name, f"{home.database.name} or its write-ahead log cannot be read", "type `nextclose recover`")
     from storage.connection import open_database

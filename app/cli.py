@@ -18,6 +18,10 @@ from app.summaries import SUMMARIES
 from forecasting.errors import NextcloseError
 
 COMMANDS = tuple(SUMMARIES)
+_EPILOGUE = (
+    "The data lives in --home DIR, or NEXTCLOSE_HOME, or ./nextclose-home. Exit codes: 0 done, 2 wrong input, 3 no prices, 4 "
+    "the data does not allow it, 5 database or disk; docs/operations.md lists all. Start with `nextclose demo`."
+)
 
 
 def version() -> str:
@@ -34,7 +38,7 @@ def build(typed: str = "") -> App:
     app = App(
         name="nextclose",
         help="Forecasts of the next closes of the stocks you name, and how far each forecast can be trusted.",
-        help_epilogue="Start with `nextclose demo`. The data lives in --home DIR, or NEXTCLOSE_HOME, or ./nextclose-home.",
+        help_epilogue=_EPILOGUE,
         help_format="plaintext",
         version=version,
         default_parameter=Parameter(negative=(), show_default=False),
@@ -49,6 +53,8 @@ def build(typed: str = "") -> App:
 def execute(tokens: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and never raises what a person could meet."""
     tokens = list(sys.argv[1:] if tokens is None else tokens)
+    if tokens[:1] == ["help"]:
+        tokens = [*tokens[1:2], "--help"]
     try:
         result = build(next(iter(tokens), ""))(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()

@@ -14,6 +14,7 @@ same again costs one small request while nothing new is published.
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterable, Mapping
 from datetime import date
 from types import TracebackType
@@ -33,6 +34,7 @@ Day = date | str | None
 _ARROW = "application/vnd.apache.arrow.stream"
 _MOST = 10_000
 _KEPT = 64
+_TRIES, _LONGEST_WAIT = 6, 10  # of a read that the server asks to be made again, and seconds between
 
 
 class ApiError(NextcloseError):
@@ -117,11 +119,16 @@ class Client:
     def _asked(self, method: str, path: str, **more: Any) -> httpx.Response:
         import httpx
 
-        try:
-            answer = self._http.request(method, path, **more)
-        except httpx.HTTPError as error:
-            where = self._http.base_url
-            raise StorageError(f"no answer from {where} ({type(error).__name__}); start it with `nextclose web`") from error
+        for last in (False,) * _TRIES + (True,):
+            try:
+                answer = self._http.request(method, path, **more)
+            except httpx.HTTPError as error:
+                where = self._http.base_url
+                raise StorageError(f"no answer from {where} ({type(error).__name__}); start it with `nextclose web`") from error
+            wait = answer.headers.get("retry-after", "")
+            if last or method != "GET" or answer.status_code != 503 or not wait.isdigit():
+                break
+            time.sleep(min(int(wait), _LONGEST_WAIT))
         if answer.status_code >= 400:
             try:
                 detail = answer.json()["detail"]

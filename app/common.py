@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -27,6 +28,11 @@ class Common:
     json: Annotated[bool, Parameter(help="Answer in JSON on one line, for programs.")] = False
 
     @property
+    def quiet(self) -> bool:
+        """Whether a program reads the answer, so that progress is not shown."""
+        return self.json
+
+    @property
     def path(self) -> Path:
         return Path(self.home or os.environ.get("NEXTCLOSE_HOME") or DEFAULT_HOME).expanduser().absolute()
 
@@ -37,7 +43,46 @@ class Common:
         return Home(self.path)
 
 
-COMMON = Common()
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Tabular(Common):
+    """Options of every command that answers with a table."""
+
+    csv: Annotated[bool, Parameter(help="Answer with the table as CSV, for programs and spreadsheets.")] = False
+
+    def __post_init__(self) -> None:
+        if self.json and self.csv:
+            from forecasting.errors import InputError
+
+            raise InputError("--json and --csv are two ways to answer; leave one of them out")
+
+    @property
+    def quiet(self) -> bool:
+        return self.json or self.csv
+
+
+COMMON, TABULAR = Common(), Tabular()
+
+
+def answer(
+    common: Common, value: Any, show: Callable[[], object], rows: Iterable[dict[str, Any]] = (), columns: Sequence[str] = ()
+) -> None:
+    """Answer as it was asked for: with ``--json`` ``value`` on one line; with ``--csv`` the ``rows`` under the names of their
+    values (``columns`` where there may be no row); else what ``show`` prints."""
+    if common.json:
+        print_json(value)
+    elif common.quiet:
+        print_csv(list(rows), columns)
+    else:
+        show()
+
+
+def print_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Rows as CSV with a head; what a spreadsheet would run as a formula stays text."""
+    from app.csv_text import as_csv
+
+    names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
+    sys.stdout.write(as_csv(names, ([row.get(name) for name in names] for row in rows), end="\n").decode())
 
 
 def print_json(value: Any) -> None:

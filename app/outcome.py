@@ -18,11 +18,13 @@ def show_forecasts(forecasts: list[dict[str, Any]]) -> None:
     for number, (symbol, group) in enumerate(groupby(forecasts, key=lambda f: f["symbol"])):
         if number == MOST_SYMBOLS:
             break
-        for position, f in enumerate(group):
-            first = (symbol, money(f["close"])) if position == 0 else ("", "")
+        for f in group:
             interval = f"{money(f['q10'])} .. {money(f['q90'])}"
-            rows.append((*first, f["horizon"], f["target_session"], money(f["q50"]), interval, percent(f["p_up"], 0)))
-    table(("symbol", "close", "ahead", "target", "median", "80 % interval", "P(up)"), rows, left=("symbol",))
+            rows.append(
+                (symbol, money(f["close"]), f["horizon"], f["target_session"], money(f["q50"]), interval, percent(f["p_up"], 0))
+            )
+    table(("symbol", "close", "ahead", "target", "median", "80 % interval", "P(up)"), rows, left=("symbol",),
+          once=("symbol", "close"))  # fmt: skip
     hidden = len({f["symbol"] for f in forecasts}) - MOST_SYMBOLS
     if hidden > 0:
         say(f"and {hidden} more symbols; see `nextclose forecast SYMBOL` or `nextclose sql 'FROM latest_forecasts'`")

@@ -72,10 +72,13 @@ def one_of_ours(material, spec) -> list[float]:
 def all_of_ours(material, spec) -> list[float]:
     """Every symbol's own network, as the product trains them; processes and their start included."""
     from forecasting.lstm.ensemble import Lesson, train_networks
-    from tasks.workers import one_a_core
+    from tasks.settings_running import Running
+    from tasks.spreading import spread
 
     m, own = material, spec.model_copy(update={"per_symbol": True})
-    _, histories = train_networks(Lesson(own, None, m.panel, m.x, m.y, m.train, m.valid, (m.reference,)), spread=one_a_core)
+    _, histories = train_networks(
+        Lesson(own, None, m.panel, m.x, m.y, m.train, m.valid, (m.reference,)), spread=spread(Running())
+    )
     return [min(history["valid_loss"]) for history in histories]
 
 

@@ -30,7 +30,7 @@ def backtest(request: Backtest) -> dict[str, Any]:
     symbols = tuple(request.symbols) if request.symbols else None
     bench = Bench(
         prices=request.prices, macro_path=request.macro, symbols=symbols, spec=read_spec(request.spec, settings.lstm),
-        thresholds=settings.gate, how=how_of(request, settings),
+        thresholds=settings.gate, how=how_of(request, settings), run=settings.run,
     )  # fmt: skip
     load_prices(bench, request.test_end)
     judge_spec(bench, request.train_end, request.valid_end, request.test_end, embargo_of(request, settings))

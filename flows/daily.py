@@ -10,6 +10,7 @@ from flows.parameters import Daily
 from flows.prices import bring_in_prices
 from tasks.engine import flow
 from tasks.ledger import forecast, score, store_features
+from tasks.listening import one_by_one
 from tasks.planning import plan_days
 from tasks.publishing import complete, publish
 from tasks.ranking_days import rank
@@ -31,7 +32,7 @@ def daily(request: Daily) -> dict[str, Any]:
     ) as run:  # fmt: skip
         if run.already is None:
             bring_in_prices(run)
-            for days in plan_days(run):
+            for days in one_by_one("sessions", plan_days(run)):
                 if days.retrain:
                     challenge(run, days.sessions[0])
                 store_features(run, days.sessions)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import date
 
 from forecasting.errors import SourceError
+from tasks.ahead import cleaned_ahead
 from tasks.ingest import fetch_prices, give_up, nothing_changed, stop_if_nothing_came
+from tasks.listening import one_by_one
 from tasks.macro import fetch_macro, store_macro
 from tasks.run import Run
 from tasks.second_opinion import check_prices
@@ -19,7 +21,7 @@ def bring_in_prices(run: Run, start: date | None = None) -> None:
     A symbol that fails stops no other; only when nothing at all came does the run end with the source's error.
     """
     with run.burst(asking=True):
-        for symbols in run.chunks():
+        for symbols in one_by_one("symbols", run.chunks()):
             try:
                 fetch_prices(run, symbols, start)
             except SourceError as error:  # after the last retry
@@ -28,10 +30,11 @@ def bring_in_prices(run: Run, start: date | None = None) -> None:
     if nothing_changed(run):
         return
     if run.ranked.several and run.ranked.check:
-        for symbols in run.chunks():
+        for symbols in one_by_one("symbols", run.chunks()):
             check_prices(run, symbols)
-    with run.burst():
-        for symbols in run.chunks():
+    with run.burst(), cleaned_ahead(run) as reached:
+        for symbols in one_by_one("symbols", run.chunks()):
+            reached(symbols)
             store_prices(run, symbols)
         settle_universe(run)
     if run.settings.macro.sources:

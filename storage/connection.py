@@ -93,6 +93,11 @@ def translate(error: Exception, path: Path, restore: str = RESTORE) -> StorageEr
         return SchemaTooNew(f"{path} was written by a newer DuckDB than this one ({duckdb.__version__}); upgrade nextclose")
     if "No space left" in text or "Disk quota" in text:
         return StorageError(f"disk full while writing {path}; free some space and run again, nothing was lost")
+    if any(words in text for words in ("Could not write", "fsync failed", "Could not truncate", "Input/output error")):
+        return StorageError(
+            f"the disk gave an error while {path} was written ({text[:160]}); nothing was lost, look into the system's log and "
+            "run again when it is sound"
+        )
     if "Permission denied" in text or "Read-only file system" in text:
         return StorageError(f"{path} cannot be opened for writing; check its permissions or give another --home DIR")
     damaged = ("orrupt", "checksum", "not a valid DuckDB", "failed to decode", "Failed to deserialize", "Could not read")

@@ -12,10 +12,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import duckdb
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from storage.lease import Lease
+    from storage.snapshot import Published
 
 _WRITING: dict[Path, threading.Lock] = {}  # one write at a time in this process; the lease does it between processes
 _OPEN: dict[Path, int] = {}  # connections of this process, for `held_closed`
@@ -84,7 +87,7 @@ class Tx:
 
 
 class Database:
-    """The private file of ``home``; made or migrated on construction."""
+    """The private file of ``home``; made or migrated on construction. A ``Store``."""
 
     def __init__(
         self,
@@ -95,6 +98,18 @@ class Database:
     ) -> None:
         self.home, self.memory_mb, self.lock_wait = home, memory_mb, lock_wait
         prepare(home, known_migrations() if migrations is None else migrations, memory_mb, lock_wait)
+
+    def lease(self, holder: str) -> AbstractContextManager[Lease]:
+        """The right to write, as ``hold_lease`` gives it."""
+        from storage.lease import hold_lease
+
+        return hold_lease(self.home, self, holder)
+
+    def publish(self, run_id: str, now: datetime) -> Published:
+        """Put a snapshot in place, see ``storage.snapshot.publish``; while holding the lease."""
+        from storage.snapshot import publish
+
+        return publish(self, self.home, run_id, now)
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -149,13 +164,23 @@ class Database:
             if not _CHANGED.wait_for(lambda: not _OPEN.get(path), timeout=self.lock_wait):
                 raise StorageError(f"{path} is still open in this process; close its connections before publishing")
             with path.open("rb+") as file:
-                try:
-                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    raise DatabaseLocked(f"{path} was opened by another program; close it there and run again") from error
+                self._lock(file)
                 if path.with_name(f"{path.name}.wal").exists():
                     raise StorageError(f"{path} was written by another program in this moment; run again")
                 yield path
+
+    def _lock(self, file: IO[bytes]) -> None:
+        """Keep other programs out; one that has it open for a moment (a run that is told `already running`) is waited for."""
+        give_up = time.monotonic() + self.lock_wait
+        while True:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError as error:
+                if time.monotonic() > give_up:
+                    told = f"{self.home.database} was opened by another program; close it there and run again"
+                    raise DatabaseLocked(told) from error
+            time.sleep(0.02)
 
     @contextmanager
     def exclusive(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -27,6 +27,15 @@ T = TypeVar("T")
 
 AT_ONCE = 6  # questions answered side by side: more would wait for the same cores, and share the same memory
 PATIENT = 300.0  # seconds for a question whose answer is kept
+TURN = 2.0  # seconds that a question waits for its turn before it is refused
+
+
+class Busy(StorageError):
+    """Others are answered first, or the answer is still being made: worth asking again after ``seconds``."""
+
+    def __init__(self, sentence: str, seconds: int = 2) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
 
 
 class _Kept:
@@ -68,11 +77,14 @@ class Edition:
         self.id = hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def ask(self, sql: str, parameters: Any = None) -> Table:
-        """The answer to one statement. InputError when it takes longer than the edition allows, StorageError else."""
-        cursor, patience = self.cursor(), PATIENT if getattr(self._local, "patient", False) else self._seconds
+        """The answer to one statement. InputError when it takes longer than the edition allows, Busy when too many others are
+        being answered, StorageError else."""
+        patient = getattr(self._local, "patient", False)
+        cursor, patience = self.cursor(), PATIENT if patient else self._seconds
         watch = threading.Timer(patience, cursor.interrupt)
         watch.daemon = True
-        self._turns.acquire()
+        if not self._turns.acquire(timeout=PATIENT if self._beside else TURN):
+            raise Busy(f"{AT_ONCE} other questions are being answered; ask again in a moment")
         watch.start()
         try:
             found = cursor.execute(sql, parameters)
@@ -94,7 +106,11 @@ class Edition:
         may take their time (``PATIENT`` seconds) since nobody asks them twice."""
         with self._lock:
             kept = self._kept.setdefault(name, _Kept())
-        with kept.lock:
+        if kept.made:
+            return kept.value
+        if not kept.lock.acquire(timeout=PATIENT if self._beside else TURN):
+            raise Busy("it is being made for somebody else; ask again in a moment")
+        try:
             if not kept.made:
                 before, self._local.patient = getattr(self._local, "patient", False), True
                 try:
@@ -102,7 +118,14 @@ class Edition:
                 finally:
                     self._local.patient = before
                 kept.made = True
+        finally:
+            kept.lock.release()
         return kept.value
+
+    @property
+    def _beside(self) -> bool:
+        """Whether nobody waits for this thread."""
+        return getattr(self._local, "beside", False)
 
     def soon(self, name: Any, make: Callable[[], T], seconds: float) -> bool:
         """Whether ``kept`` has the answer within ``seconds``; if not, it is being made beside. Raises what ``make`` raised."""
@@ -120,9 +143,19 @@ class Edition:
 
     def _make_beside(self, name: Any, make: Callable[[], Any], kept: _Kept) -> None:
         try:
-            self.kept(name, make)
+            with self.nobody_waits():
+                self.kept(name, make)
         except Exception as error:
             kept.error = error
+
+    @contextlib.contextmanager
+    def nobody_waits(self) -> Iterator[None]:
+        """Inside, this thread waits for its turn as long as it takes, since no request waits for the thread."""
+        self._local.beside = True
+        try:
+            yield
+        finally:
+            self._local.beside = False
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """This thread's connection, for the functions of ``storage`` that take one."""

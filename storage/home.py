@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from forecasting.errors import HomeNotWritable
+from forecasting.errors import HomeNotWritable, StorageError
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,11 @@ class Home:
     def database(self) -> Path:
         """The writer's private file; readers open ``snapshot`` instead."""
         return self.path / "nextclose.duckdb"
+
+    @property
+    def log(self) -> Path:
+        """The engine's write-ahead log beside the database; folded in when the database is closed."""
+        return self.path / "nextclose.duckdb.wal"
 
     @property
     def snapshot(self) -> Path:
@@ -74,6 +82,25 @@ class Home:
                 f"home {self.path} cannot be written ({reason}); give another folder with --home DIR or change its permissions"
             ) from error
         return self
+
+
+@contextmanager
+def disk_errors(home: Home) -> Iterator[None]:
+    """Turn what the operating system says of the home's disk inside into one line for people (StorageError)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise StorageError(_DISK[error.errno].format(home.path)) from error
+
+
+_DISK = {
+    errno.ENOSPC: "disk full while writing {}; free some space and run again, nothing was lost",
+    errno.EDQUOT: "disk quota used up while writing {}; free some space and run again, nothing was lost",
+    errno.EROFS: "{} is a read-only file system by now; mount it for writing and run again, nothing was lost",
+    errno.EIO: "the disk under {} gave an error; look into the system's log and run again when it is sound, nothing was lost",
+}
 
 
 def fsync_folder(folder: Path) -> None:

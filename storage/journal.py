@@ -2,31 +2,39 @@
 
 Each commit adds a line to ``.commits`` in the home, after the database has it; a publish, which folds the log into the file,
 begins the file anew. Where the journal knows of more commits than the database, the difference was lost, and its lines say
-which steps of which runs they were.
+which steps of which runs they were. Each line also has the length and SHA-256 of the log as it was then: the engine's own
+checksum does not notice exchanged words in it, nor some stretches of zeros.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from storage.home import Home, write_durably
+
+_HEAD = 40  # bytes at the beginning of a log that name the database and count its checkpoints: another log begins otherwise
 
 
 @dataclass(frozen=True)
 class Commit:
-    """The number of a commit, and the step of the run that it ended (empty where it was none)."""
+    """The number of a commit, and the step of the run that it ended (empty where it was none).
+
+    ``log`` is what the write-ahead log was after it: its beginning, its length, its SHA-256.
+    """
 
     number: int
     run_id: str = ""
     step: str = ""
+    log: tuple[str, int, str] | None = field(default=None, compare=False)
 
 
 def note(home: Home, commit: Commit) -> None:
     """Add a line, durably. A disk that cannot take it does not undo the commit."""
-    line = json.dumps([commit.number, commit.run_id, commit.step]) + "\n"
     try:
+        line = json.dumps([commit.number, commit.run_id, commit.step, *_mark(home)]) + "\n"
         descriptor = os.open(home.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(descriptor, line.encode())
@@ -54,9 +62,10 @@ def commits(home: Home) -> list[Commit]:
     found = []
     for line in text.splitlines():
         try:
-            number, run_id, step = json.loads(line)
-            found.append(Commit(int(number), str(run_id), str(step)))
-        except (ValueError, TypeError):
+            number, run_id, step, *log = json.loads(line)
+            mark = (str(log[0]), int(log[1]), str(log[2])) if log else None
+            found.append(Commit(int(number), str(run_id), str(step), mark))
+        except (ValueError, TypeError, IndexError):
             continue
     return found
 
@@ -64,3 +73,30 @@ def commits(home: Home) -> list[Commit]:
 def lost(home: Home, writes: int) -> list[Commit]:
     """The commits that the journal knows and a database with ``writes`` commits does not."""
     return [commit for commit in commits(home) if commit.number > writes]
+
+
+def log_changed(home: Home) -> bool:
+    """Whether the write-ahead log is not what it was after a commit that the journal tells.
+
+    What was added to it since does not count: a commit that nobody was told of. Nor does another log, which begins with another
+    number, or one that was cut: that commits are gone, ``lost`` tells.
+    """
+    marks = [commit.log for commit in commits(home) if commit.log is not None]
+    try:
+        found = home.log.read_bytes() if marks else b""
+    except OSError:
+        return False
+    head = found[:_HEAD].hex()
+    for begins, size, digest in reversed(marks):
+        if begins == head and size <= len(found):
+            return hashlib.sha256(found[:size]).hexdigest() != digest
+    return False
+
+
+def _mark(home: Home) -> tuple[str, int, str] | tuple[()]:
+    """What the write-ahead log is now; nothing where there is none."""
+    try:
+        found = home.log.read_bytes()
+    except OSError:
+        return ()
+    return found[:_HEAD].hex(), len(found), hashlib.sha256(found).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,9 +34,24 @@ def save_landing(home: Home, frame: pd.DataFrame) -> Landed:
     digest = hashlib.sha256(data).hexdigest()
     home.landing.mkdir(parents=True, exist_ok=True)
     path = home.landing / f"{digest}.parquet"
-    if not path.exists():
+    if landing_problem(path) is not None:  # not there, or damaged since
         write_durably(path, data)
     return Landed(digest, path, len(frame))
+
+
+def landing_files(home: Home) -> list[Path]:
+    """The files that were landed, by name; what else lies there is not ours."""
+    return sorted(path for path in home.landing.glob("*.parquet") if re.fullmatch("[0-9a-f]{64}", path.stem))
+
+
+def landing_problem(path: Path) -> str | None:
+    """One line on what is wrong with a landing file, None where it is what its name says."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if found == path.stem else "was changed since it was written"
 
 
 def load_landing(home: Home, digest: str) -> pd.DataFrame:

@@ -75,16 +75,28 @@ def digest_tables(con: duckdb.DuckDBPyConnection, previous: dict[str, TableDiges
     names = con.execute(
         "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'store' AND database_name = current_database() ORDER BY 1"
     ).fetchall()
-    known = previous or {}
-    return {name: digest_table(con, name, known.get(name)) for (name,) in names if name not in NOT_CONTENT}
+    known, columns = previous or {}, columns_of(con)
+    return {name: digest_table(con, name, known.get(name), columns) for (name,) in names if name not in NOT_CONTENT}
 
 
-def digest_table(con: duckdb.DuckDBPyConnection, table: str, previous: TableDigest | None = None) -> TableDigest:
-    columns = con.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = 'store' AND table_name = ? "
-        "AND database_name = current_database() ORDER BY column_name",
-        [table],
-    ).fetchall()
+def columns_of(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, str]]]:
+    """Names and types of the columns of all tables, each by name: to ask for them table by table takes as long as the rest."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for table, name, kind in con.execute(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE schema_name = 'store' "
+        "AND database_name = current_database() ORDER BY table_name, column_name"
+    ).fetchall():
+        found.setdefault(table, []).append((name, kind))
+    return found
+
+
+def digest_table(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    previous: TableDigest | None = None,
+    known_columns: dict[str, list[tuple[str, str]]] | None = None,
+) -> TableDigest:
+    columns = (columns_of(con) if known_columns is None else known_columns)[table]
     month = _chunk_of(table, dict(columns))
     counts = dict(con.execute(f"SELECT {month}, count(*) FROM store.{table} GROUP BY 1").fetchall())
     kept = {} if previous is None else {m: c for m, c in previous.chunks.items() if counts.get(m) == c.rows}

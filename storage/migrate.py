@@ -23,6 +23,7 @@ import duckdb
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, SchemaTooNew
 from storage.connection import open_database, translated
 from storage.home import Home, fsync_folder
+from storage.journal import log_changed
 from storage.lockfile import already_running, lock_holder
 from storage.views import view_statements, views_digest
 
@@ -67,6 +68,8 @@ def prepare(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_
         if not home.database.exists():
             _create(home, migrations, memory_mb)
             return
+        if log_changed(home):  # opened, it would be folded in, and its rows taken for those that were stored
+            raise DatabaseCorrupt(f"{home.log} was changed since it was written; run `nextclose recover`")
         con = _open(home, memory_mb, lock_wait)
         try:
             with translated(home.database):

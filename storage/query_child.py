@@ -1,4 +1,7 @@
-"""The child process of ``run_sql``: one statement on the snapshot, then it ends. Order and answer are JSON on the pipes."""
+"""The child process of ``run_sql`` and ``stream_sql``: one statement on the snapshot, then it ends.
+
+The order is JSON on stdin. The answer is JSON on stdout; of a stream it is Arrow, and only what went wrong is JSON, on stderr.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import math
 import os
 import resource
 import sys
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,12 +25,18 @@ from storage.snapshot import open_snapshot
 # Address space beside DuckDB's own limit: the interpreter, the library, its threads' stacks and arenas.
 _BASE_MB = 1024
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
+Work = Callable[[duckdb.DuckDBPyConnection, dict[str, Any]], dict[str, Any]]
 
 
 def main() -> None:
     order = json.load(sys.stdin)
     _limit(order["memory_mb"], order["timeout"])
-    answer = _answer(order)
+    if order.get("stream"):
+        problem = _answer(order, _streamed)
+        sys.stderr.write(json.dumps(problem) if problem else "")
+        sys.stderr.flush()
+        os._exit(1 if problem else 0)
+    answer = _answer(order, _fetched)
     sys.stdout.write(json.dumps(answer))
     sys.stdout.flush()
     os._exit(0)  # an interrupted DuckDB may take its time to close
@@ -41,29 +51,46 @@ def _limit(memory_mb: int, timeout: float) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _answer(order: dict[str, Any]) -> dict[str, Any]:
-    limit = order["limit"]
+def _answer(order: dict[str, Any], work: Work) -> dict[str, Any]:
+    """What ``work`` says on the open snapshot, or the ``kind`` and the words of what went wrong."""
     try:
         with open_snapshot(Home(order["home"]), memory_mb=order["memory_mb"], threads=2) as con:
-            found = con.execute(order["sql"])
-            if found.description is None:
-                return {"columns": [], "rows": [], "truncated": False}
-            columns = [column[0] for column in found.description]
-            rows = found.fetchmany(limit + 1)
-            answer = {
-                "columns": columns,
-                "rows": [[_value(v) for v in row] for row in rows[:limit]],
-                "truncated": len(rows) > limit,
-            }
-            if len(json.dumps(answer)) > _MAX_ANSWER_BYTES:
-                return {"kind": "input", "error": "the answer is larger than 64 MB; select fewer or shorter columns"}
-            return answer
+            return work(con, order)
     except StorageError as error:
         return {"kind": "storage", "error": str(error)}
     except (MemoryError, duckdb.OutOfMemoryException):
         return {"kind": "input", "error": f"the query needed more than {order['memory_mb']} MB; narrow it"}
     except duckdb.Error as error:
         return {"kind": "input", "error": f"the SQL was refused: {' '.join(str(error).split())[:400]}"}
+
+
+def _streamed(con: duckdb.DuckDBPyConnection, order: dict[str, Any]) -> dict[str, Any]:
+    """Write the answer to stdout as an Arrow stream; there is nothing more to say of it."""
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())  # the others reserve more address space than the limit leaves
+    reader = con.execute(order["sql"]).to_arrow_reader(order["limit"])
+    with pa.ipc.new_stream(sys.stdout.buffer, reader.schema) as sink:
+        for batch in reader:
+            sink.write_batch(batch)
+    sys.stdout.buffer.flush()
+    return {}
+
+
+def _fetched(con: duckdb.DuckDBPyConnection, order: dict[str, Any]) -> dict[str, Any]:
+    limit = order["limit"]
+    found = con.execute(order["sql"])
+    if found.description is None:
+        return {"columns": [], "rows": [], "truncated": False}
+    rows = found.fetchmany(limit + 1)
+    answer = {
+        "columns": [column[0] for column in found.description],
+        "rows": [[_value(v) for v in row] for row in rows[:limit]],
+        "truncated": len(rows) > limit,
+    }
+    if len(json.dumps(answer)) > _MAX_ANSWER_BYTES:
+        return {"kind": "input", "error": "the answer is larger than 64 MB; select fewer or shorter columns"}
+    return answer
 
 
 def _value(value: Any) -> Any:

@@ -68,11 +68,12 @@ def symbol_history(con: duckdb.DuckDBPyConnection, symbol: str, sessions: int = 
 
 def scoreboard(con: duckdb.DuckDBPyConnection, mode: str | None = None) -> Rows:
     """How well each forecaster did; ``mode`` live or backfill, None for both (in rows of their own)."""
-    return ask(
-        con,
-        "FROM scoreboard WHERE $m::VARCHAR IS NULL OR mode = $m ORDER BY mode DESC, horizon, forecaster <> 'served', pinball",
-        {"m": mode},
-    )
+    from storage.tallies import TALLIES, tally
+
+    found = [row for row in tally("scoreboard", lambda sql, given: ask(con, sql, given)) if mode in (None, row["mode"])]
+    found.sort(key=lambda row: (row["horizon"], row["forecaster"] != "served", row["pinball"]))
+    found.sort(key=lambda row: row["mode"], reverse=True)
+    return Rows(list(TALLIES["scoreboard"].columns), [tuple(row.values()) for row in found])
 
 
 def models(con: duckdb.DuckDBPyConnection) -> Rows:

@@ -1,9 +1,10 @@
 """Bringing a damaged home back: what is wrong, what is kept of it, and from where the rest comes.
 
-    the write-ahead log cannot be read     it is moved to ``damaged/``; the file holds everything up to the last publish
+    the log was changed or cannot be read  it is moved to ``damaged/``; the file holds everything up to the last publish
     the log was torn without a word        the journal of commits says which steps of which runs were lost
     the database was changed or lost rows  the published snapshot, where it is the published file, else the newest good backup
     the snapshot or the manifest           published again
+    a file of what a source sent           from the newest backup that has it, else put aside: its rows are in the database
 
 Nothing is thrown away: what is replaced lies in ``damaged/`` of the home. What the repaired database lacks is done again by the
 next daily run, from the sessions after the last forecast on; the ledger makes sure that nothing is done twice.
@@ -27,7 +28,8 @@ from storage.backup import Backup, backups, problems
 from storage.connection import open_database
 from storage.database import Database
 from storage.home import Home, fsync_folder
-from storage.journal import Commit, begin_anew, lost
+from storage.journal import Commit, begin_anew, log_changed, lost
+from storage.landing import landing_files, landing_problem
 from storage.lease import hold_lease
 from storage.lockfile import take_lock
 from storage.manifest import read_manifest, tables_of
@@ -65,6 +67,8 @@ def repair(home: Home, now: datetime) -> Repair:
         raise StorageError(f"nothing is stored in {home.path} yet; run `nextclose run` first")
     done, published = Repair(), _published_sessions(home)
     with take_lock(home, "recover", patience=1.0):
+        if log_changed(home):
+            _quarantine_log(home, done, "was changed")
         if not opens_apart(home.database) and not (_quarantine_log(home, done) and opens_apart(home.database)):
             _replace_database(home, done)
         writes = _writes(home)
@@ -76,6 +80,7 @@ def repair(home: Home, now: datetime) -> Repair:
             _replace_database(home, done)
             writes, found = _writes(home), verify(home)
         _mend_models(home, found, done)
+        _mend_landing(home, done)
         begin_anew(home, writes)
     if found or done.damaged:
         publish_again(home, now)
@@ -150,7 +155,7 @@ def _snapshot_is_good(home: Home) -> bool:
         return False
 
 
-def _quarantine_log(home: Home, done: Repair) -> bool:
+def _quarantine_log(home: Home, done: Repair, why: str = "could not be read") -> bool:
     """Move the write-ahead log out of the way, where there is one (whether there was): the file itself holds all that was
     checkpointed."""
     log = _log(home)
@@ -159,7 +164,7 @@ def _quarantine_log(home: Home, done: Repair) -> bool:
     aside = _aside(home)
     os.replace(log, aside / log.name)
     fsync_folder(home.path)
-    done.actions.append(f"the write-ahead log could not be read and was moved to {aside.relative_to(home.path)}/")
+    done.actions.append(f"the write-ahead log {why} and was moved to {aside.relative_to(home.path)}/")
     return True
 
 
@@ -237,6 +242,20 @@ def _mend_models(home: Home, findings: list[Finding], done: Repair) -> None:
                 shutil.copyfile(backup.path / name, home.path / name)
             done.actions.append(f"model {finding.what} was taken from the backup {backup.path.name}")
             break
+
+
+def _mend_landing(home: Home, done: Repair) -> None:
+    """Put files that are not what their names say aside, and take them from a backup where one has them."""
+    for path in landing_files(home):
+        if landing_problem(path) is None:
+            continue
+        os.replace(path, _aside(home) / path.name)
+        kept = [backup.path / "landing" / path.name for backup in reversed(backups(home.backups))]
+        good = next((copy for copy in kept if landing_problem(copy) is None), None)
+        if good is not None:
+            shutil.copyfile(good, path)
+        where = "was moved to damaged/" if good is None else f"was taken from the backup {good.parents[1].name}"
+        done.actions.append(f"landing file {path.name[:16]} {where}")
 
 
 def _aside(home: Home) -> Path:

@@ -25,6 +25,8 @@ from storage.home import Home, fsync_folder
 from storage.journal import begin_anew
 from storage.manifest import TableDigest, combined, digest_tables, read_manifest, tables_of, write_manifest
 
+# What a run that was killed had begun to write, and nobody knows; only the lease's holder writes any of it.
+_LEFTOVERS = (".snapshot-*", ".manifest.json-*", "..commits-*", "landing/.*.parquet-*")
 _AGAIN = "run `nextclose run` to publish it again"
 
 
@@ -44,8 +46,9 @@ def publish(db: Database, home: Home, run_id: str, now: datetime) -> Published:
     A kill at any point leaves the old snapshot or the new one, never a part; the next publish repairs the manifest.
     """
     began = time.monotonic()
-    for leftover in home.path.glob(".snapshot-*"):
-        leftover.unlink(missing_ok=True)
+    for pattern in _LEFTOVERS:
+        for leftover in home.path.glob(pattern):
+            leftover.unlink(missing_ok=True)
     fresh = home.path / f".snapshot-{uuid.uuid4().hex[:12]}.duckdb"
     try:
         with db.kept_open():

@@ -17,6 +17,8 @@ import duckdb
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, NextcloseError
 from storage.connection import open_database
 from storage.home import Home
+from storage.journal import log_changed
+from storage.landing import landing_files, landing_problem
 from storage.manifest import TableDigest, digest_table, read_manifest, tables_of
 from storage.migrate import schema_number
 from storage.registry import model_problem
@@ -24,7 +26,7 @@ from storage.registry import model_problem
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it was left. ``kind``: manifest, database, unpublished, snapshot or model."""
+    """One thing that is not as it was left. ``kind``: manifest, database, unpublished, snapshot, model or landing."""
 
     kind: str
     what: str
@@ -42,10 +44,13 @@ def verify(home: Home, lock_wait: float = 10.0) -> list[Finding]:
     try:
         manifest = read_manifest(home)
     except DatabaseCorrupt as error:
-        return [Finding("manifest", home.manifest.name, str(error)), *_models(home, lock_wait)]
+        return [Finding("manifest", home.manifest.name, str(error)), *_models(home, lock_wait), *_landing(home)]
+    if log_changed(home):
+        what = Finding("database", home.log.name, "was changed since it was written; run `nextclose recover`")
+        return [what, *_snapshot(home, manifest["snapshot"]), *_landing(home)]  # not opened, which would fold it in
     found = _database_apart(home, lock_wait)
     models = [finding for finding in found if finding.kind == "model"]
-    return [*(f for f in found if f.kind != "model"), *_snapshot(home, manifest["snapshot"]), *models]
+    return [*(f for f in found if f.kind != "model"), *_snapshot(home, manifest["snapshot"]), *models, *_landing(home)]
 
 
 def _database_apart(home: Home, lock_wait: float) -> list[Finding]:
@@ -161,6 +166,13 @@ def _models(home: Home, lock_wait: float) -> list[Finding]:
         return []  # the database's own findings say it
     problems = ((model_id, model_problem(home, model_id)) for model_id in ids)
     return [Finding("model", model_id[:16], problem) for model_id, problem in problems if problem]
+
+
+def _landing(home: Home) -> list[Finding]:
+    """What the sources sent; nothing reads it again but a reproduction of the day, which refuses a changed file itself."""
+    problems = ((path.name, landing_problem(path)) for path in landing_files(home))
+    advice = "run `nextclose recover`"
+    return [Finding("landing", name[:16], f"{problem}; {advice}") for name, problem in problems if problem]
 
 
 def _date_of(chunk: int) -> str:

@@ -21,7 +21,9 @@ from tasks.measure import Measured
 from tasks.policies import COMPUTE, DATABASE, TRAINING
 from tasks.run import Receipt
 from tasks.settings import clash
-from tasks.workers import one_a_core
+from tasks.settings_running import CLUSTERS, Running
+from tasks.settings_values import nearest
+from tasks.spreading import spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +44,7 @@ class Bench:
     spec: LstmSpec
     thresholds: GateThresholds
     how: How | None = None
+    run: Running = Running()
     outcome: Outcome | None = None
     spans: Spans | None = None
     panel: Panel | None = None
@@ -102,6 +105,7 @@ def _prices_in(bench: Bench) -> Source:
 def judge_spec(bench: Bench, train_end: date, valid_end: date, test_end: date, embargo: int = 0) -> Receipt:
     """Train, audit, evaluate and ask the gate, once or walking forward; fills ``bench.report``."""
     from forecasting.judging.backtest import How, Stages, full_backtest
+    from forecasting.lstm.engine import TOWERS
     from forecasting.splits import Spans
 
     stages = Stages(records=list(bench.costs))
@@ -111,8 +115,11 @@ def judge_spec(bench: Bench, train_end: date, valid_end: date, test_end: date, e
         without = [symbol for symbol in bench.panel.symbols if symbol not in how.sectors]
         if without:
             _note(bench, f"{len(without)} symbols have no sector, first {without[0]}; they are judged under 'unknown'")
+    networks, whole_folds = spread(bench.run), spread(bench.run, TOWERS)
+    if bench.spec.per_symbol and bench.run.task_runner not in CLUSTERS:
+        whole_folds = None  # the many networks of each fold keep all cores of this machine busy
     bench.outcome = full_backtest(
-        bench.panel, bench.macro, bench.spec, bench.spans, bench.thresholds, how, stages, show_progress, one_a_core
+        bench.panel, bench.macro, bench.spec, bench.spans, bench.thresholds, how, stages, show_progress, networks, whole_folds
     )  # fmt: skip
     bench.report = bench.outcome.report
     gate = bench.report["gate"]
@@ -173,5 +180,5 @@ def read_spec(path: str | None, default: LstmSpec) -> LstmSpec:
         if not first["loc"]:
             raise clash(file.name, first) from error
         place = ".".join(str(part) for part in first["loc"])
-        known = "" if first["type"] != "extra_forbidden" else f"; known are {', '.join(LstmSpec.model_fields)}"
+        known = "" if first["type"] != "extra_forbidden" else nearest(place, list(LstmSpec.model_fields))
         raise SettingError(f"{file.name}: {place}", first.get("input"), first["msg"].lower() + known) from error

@@ -7,13 +7,15 @@ from dataclasses import asdict
 from typing import Any
 
 from forecasting.audit.controls import Answer, Case, Size, cases, tally, try_case
+from forecasting.judging.gate import GateThresholds
+from forecasting.lstm.network import LstmSpec
 from tasks.clock import now_utc
 from tasks.engine import step
 from tasks.faults import fault_point
 from tasks.listening import tell
 from tasks.policies import TUNING
 from tasks.run import Receipt, Run
-from tasks.workers import cores, worker_pool
+from tasks.spreading import crew
 
 _CASES_A_PROCESS = 100  # TensorFlow keeps a little of every network that it ever built
 
@@ -26,8 +28,11 @@ def try_cases(run: Run, size: Size, processes: int | None = None) -> Receipt:
     made = cases(size)
     left = [case for case in made if not run.done(_step(case))]
     done = len(made) - len(left)
-    with worker_pool(min(processes or cores(), max(len(left), 1)), _CASES_A_PROCESS) as pool:
-        waiting = {pool.submit(try_case, case, run.settings.gate, run.settings.lstm): case for case in left}
+    if not left:
+        return Receipt(text=f"{len(made)} cases")
+    known = (run.settings.gate, run.settings.lstm)
+    with crew(run.settings.run, _tried, processes, known, _CASES_A_PROCESS) as hands:
+        waiting = {hands.submit(case): case for case in left}
         while waiting:
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 case, answers = waiting.pop(future), future.result()
@@ -40,6 +45,10 @@ def try_cases(run: Run, size: Size, processes: int | None = None) -> Receipt:
                     if not answer.right:
                         tell().noted(f"{answer.control} {answer.case}: {answer.answer}; {answer.sentence}")
     return Receipt(len(left), text=f"{len(made)} cases")
+
+
+def _tried(known: tuple[GateThresholds, LstmSpec], case: Case) -> tuple[Answer, ...]:
+    return try_case(case, *known)
 
 
 def controls_report(run: Run) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 from tasks.ingest import Landed
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from forecasting.quality.accounts import Finding
+    from forecasting.quality.thresholds import QualityThresholds
 
 COUNTS = ("received", "merged", "outside", "quarantined", "warned")
 QUARANTINE = ["symbol", "session", "reason", "severity", "message", "row_json"]
@@ -46,27 +48,59 @@ class Delivery:
         return replace(self, bars=self.bars[~gone].reset_index(drop=True), aside=aside, counts=counts)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A delivery as it came, and all that decides what becomes of it; ``refused``, ``later`` and ``known`` are bool by row of
+    ``raw``: of symbols that are left out, of sessions past the origin, and of those that a better source has told before."""
+
+    landed: Landed
+    raw: pd.DataFrame
+    actions: pd.DataFrame
+    rejects: pd.DataFrame | None
+    refused: np.ndarray
+    later: np.ndarray
+    known: np.ndarray
+    limits: dict[str, date]  # the last session of each symbol that is over
+    before: dict[str, float]
+    told: pd.DataFrame
+    thresholds: QualityThresholds
+
+
 def delivered(run: Run, landed: Landed) -> Delivery:
-    """Read a delivery from its landing files, clean it and account for it."""
+    """Read a delivery from its landing files, clean it and account for it; where that is under way, its outcome."""
+    ahead = run.memo.pop(("delivery", landed), None)
+    return ahead.result() if ahead is not None else clean_delivery(opened(run, landed, frozenset(run.refusals)))
+
+
+def opened(run: Run, landed: Landed, refusals: frozenset[str]) -> Opened:
+    """A delivery from its landing files, with what is stored and set that bears on it. ``refusals``: symbols left out."""
+    import pandas as pd
+
+    from storage.landing import load_landing
+
+    raw, actions = load_landing(run.home, landed.bars), load_landing(run.home, landed.actions)
+    rejects = load_landing(run.home, landed.rejects) if landed.rejects else None
+    refused, later, known = _of(refusals, raw), _after_origin(run, raw), _from_better(run, landed, raw)
+    limits = {symbol: run.finals[calendar] for symbol, calendar in _calendars(run, raw).items()}
+    before = _closes_before(run, raw[~(refused | later | known)])
+    told = actions[~_of(refusals, actions) & (actions["session"] <= pd.Timestamp(run.origin)).to_numpy()]
+    return Opened(landed, raw, actions, rejects, refused, later, known, limits, before, told, run.settings.quality)
+
+
+def clean_delivery(given: Opened) -> Delivery:
+    """The delivery, cleaned and accounted for. Depends on nothing but what is given, so it can be done anywhere."""
     import pandas as pd
 
     from forecasting.quality.accounts import findings_of, severity_of
     from forecasting.quality.action_rules import clean_actions
     from forecasting.quality.checking import known_sessions, with_ratio
     from forecasting.quality.cleaning import clean_bars
-    from storage.landing import load_landing
 
-    raw, actions = load_landing(run.home, landed.bars), load_landing(run.home, landed.actions)
-    rejects = load_landing(run.home, landed.rejects) if landed.rejects else None
-    refused = _refused(run, raw)
-    later = _after_origin(run, raw)
-    known = _from_better(run, landed, raw)
+    landed, raw, rejects, told = given.landed, given.raw, given.rejects, given.told
+    refused, later, known = given.refused, given.later, given.known
     wanted = raw[~(refused | later | known)].reset_index(drop=True)
-    limits = {symbol: run.finals[calendar] for symbol, calendar in _calendars(run, raw).items()}
-    before, thresholds = _closes_before(run, wanted), run.settings.quality
-    cleaned = clean_bars(wanted, known_sessions(wanted), limits, actions, before, thresholds=thresholds)
-    told = actions[~_refused(run, actions) & (actions["session"] <= pd.Timestamp(run.origin)).to_numpy()]
-    checked = clean_actions(told, with_ratio(cleaned.bars, wanted), thresholds)
+    cleaned = clean_bars(wanted, known_sessions(wanted), given.limits, given.actions, given.before, thresholds=given.thresholds)
+    checked = clean_actions(told, with_ratio(cleaned.bars, wanted), given.thresholds)
     unread = None
     if rejects is not None:
         unread = rejects.assign(severity=[severity_of(r) for r in rejects["reason"]], symbol=rejects["symbol"].fillna(""))
@@ -108,13 +142,13 @@ def _counts(
     return pd.DataFrame({c: s.reindex(symbols).fillna(0).astype("int64") for c, s in columns.items()}, index=symbols)
 
 
-def _refused(run: Run, rows: pd.DataFrame) -> np.ndarray:
-    """Rows of symbols that the run leaves out, bool."""
+def _of(symbols: frozenset[str], rows: pd.DataFrame) -> np.ndarray:
+    """Rows of these symbols, bool."""
     import numpy as np
 
-    if not run.refusals:
+    if not symbols:
         return np.zeros(len(rows), dtype=bool)
-    return rows["symbol"].isin(list(run.refusals)).to_numpy(dtype=bool)
+    return rows["symbol"].isin(list(symbols)).to_numpy(dtype=bool)
 
 
 def _after_origin(run: Run, bars: pd.DataFrame) -> np.ndarray:

@@ -12,7 +12,7 @@ from tasks.listening import tell
 from tasks.market import data_digest, macro_of, market_of
 from tasks.policies import TRAINING
 from tasks.run import Receipt, Run
-from tasks.workers import one_a_core
+from tasks.spreading import spread
 
 if TYPE_CHECKING:
     from forecasting.models import Fitted
@@ -38,7 +38,8 @@ def train(run: Run, origin: date) -> Receipt:
     spans = spans_of(run, origin)
     digest = data_digest(panel, macro, panel.symbols, origin)
     fitted = fit_model(
-        run.settings.lstm, panel, macro, spans, show_progress, digest, run.settings.rivals.names, spread=one_a_core
+        run.settings.lstm, panel, macro, spans, show_progress, digest, run.settings.rivals.names,
+        spread=spread(run.settings.run),
     )  # fmt: skip
     fitted.card |= {
         "origin": str(origin), "code_version": code_version(), "thresholds_digest": run.settings.gate.digest,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from tasks.run import Run
+
+
+T = TypeVar("T")
 
 
 class Listener:
@@ -40,6 +43,17 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 def tell() -> Listener:
     """The listener of the run under way."""
     return _listener.get() or _NOBODY
+
+
+def one_by_one(step: str, items: Iterable[T]) -> Iterator[T]:
+    """The items in turn; before each, whoever listens is told the share of them that is done."""
+    several = list(items)
+    for number, item in enumerate(several):
+        if len(several) > 1:
+            tell().advanced(step, number / len(several))
+        yield item
+    if len(several) > 1:
+        tell().advanced(step, 1.0)
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from typing import Any
 
 from forecasting.errors import InputError, NextcloseError, NoSession, SettingError
 from sources.base import Source
-from storage.database import Database
-from storage.home import Home
-from storage.lease import hold_lease
+from storage.home import Home, disk_errors
 from storage.runs import finish_attempt, run_done, start_attempt
+from storage.store import Store, open_store
 from tasks.clock import now_utc
+from tasks.clusters import require_runner
 from tasks.failing import raise_together
 from tasks.listening import tell
 from tasks.macro import macro_identity
@@ -62,11 +62,18 @@ def open_run(asked: Asked, home: Home, settings: Settings, now: datetime) -> Ite
     The run's id follows from what is asked and from what the prices come from, so that a run that was killed is taken up
     where it stood and one that was completed is recognised. Raises AlreadyRunning when somebody else writes.
     """
+    with disk_errors(home), _opened(asked, home, settings, now) as run:
+        yield run
+
+
+@contextmanager
+def _opened(asked: Asked, home: Home, settings: Settings, now: datetime) -> Iterator[Run]:
     home.ensure_writable()
+    require_runner(settings.run)
     own = use_own_features(settings, home)
     ranked = ranked_sources(settings, asked.source, asked.source_options) if asked.needs_source else None
     source = ranked.first if ranked else None
-    db = Database(home, memory_mb=settings.storage.memory_mb)
+    db = open_store(home, settings.storage.memory_mb)
     symbols = _symbols(asked, settings, source, db)
     finals = _finals(symbols, settings, now)
     final = min(finals.values())
@@ -75,7 +82,7 @@ def open_run(asked: Asked, home: Home, settings: Settings, now: datetime) -> Ite
     identity += f" {own}" if own else ""  # a changed file of features makes another run
     base = (asked.flow, str(origin), sorted(symbols), identity, settings.digest, asked.replay, asked.force_retrain, asked.extra)
     with ExitStack() as burst, ExitStack() as held:  # the file is opened once for all that is written at the start and the end
-        lease = held.enter_context(hold_lease(home, db, f"{asked.flow} of {origin}"))
+        lease = held.enter_context(db.lease(f"{asked.flow} of {origin}"))
         burst.enter_context(db.kept_open())
         run_id, already, last = _run_id(db, base, asked.every_time)
         run = Run(
@@ -122,7 +129,7 @@ def code_version() -> str:
         return "unknown"
 
 
-def _symbols(asked: Asked, settings: Settings, source: Source | None, db: Database) -> tuple[str, ...]:
+def _symbols(asked: Asked, settings: Settings, source: Source | None, db: Store) -> tuple[str, ...]:
     """Those asked for, else those somebody put into the settings, else all that the source (or the database) holds."""
     if asked.symbols or asked.stands_alone:
         return tuple(asked.symbols or ())
@@ -155,7 +162,7 @@ def _chunk_size(settings: Settings, symbols: int, rows: int) -> int:
     return settings.source.chunk or max(CHUNK, few)
 
 
-def _origin(asked: Asked, source: Source | None, db: Database, symbols: tuple[str, ...], final: date) -> tuple[date, int]:
+def _origin(asked: Asked, source: Source | None, db: Store, symbols: tuple[str, ...], final: date) -> tuple[date, int]:
     """The session whose close is the last one known, and how many rows a bounded source holds up to it (else 0)."""
     rows = 0
     if asked.origin is not None and asked.origin > final:
@@ -198,7 +205,7 @@ def _session_at(wanted: date, symbols: tuple[str, ...]) -> date:
     )
 
 
-def _run_id(db: Database, base: tuple, every_time: bool) -> tuple[str, dict[str, Any] | None, dict[str, Any] | None]:
+def _run_id(db: Store, base: tuple, every_time: bool) -> tuple[str, dict[str, Any] | None, dict[str, Any] | None]:
     """The id of this run, its stored row where it was completed before, and the row of the one before it.
 
     A completed run in which symbols failed for a reason that can pass (rate limit, no answer) may be followed by another

@@ -47,7 +47,6 @@ def publish(run: Run) -> Receipt:
     """Put a snapshot of everything in place for readers, with its manifest; nothing to do where it is there already."""
     from storage.manifest import content_digest, read_manifest
     from storage.runs import record_stage_times
-    from storage.snapshot import publish as publish_snapshot
 
     with run.db.writing(run.lease, run.run_id, None) as tx:
         record_stage_times(tx, run.run_id, run.costs)
@@ -57,7 +56,7 @@ def publish(run: Run) -> Receipt:
         if read_manifest(run.home)["digest"] == digest:
             run.memo["digest"] = digest
             return Receipt(text="published before")
-    published = publish_snapshot(run.db, run.home, run.run_id, run.now)
+    published = run.db.publish(run.run_id, run.now)
     run.memo["digest"] = published.digest
     return Receipt(sum(published.rows.values()), text=f"{sum(published.rows.values()):,} rows, {published.size / 1e6:.1f} MB")
 

@@ -18,9 +18,9 @@ from tasks.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from storage.database import Database
     from storage.home import Home
     from storage.lease import Lease
+    from storage.store import Store
     from tasks.ranking import Ranked
 
 
@@ -65,7 +65,7 @@ class Run:
     run_id: str
     home: Home
     settings: Settings
-    db: Database
+    db: Store
     lease: Lease
     now: datetime
     final: date

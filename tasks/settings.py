@@ -47,6 +47,7 @@ from forecasting.search_space import Sampler
 from forecasting.symbols import normalise_symbols
 from sources.macro import macro_source_names
 from sources.registry import ALIASES, proper_name, source_names
+from tasks.settings_running import Running
 from tasks.settings_serving import SECRETS, Notify, Serve
 from tasks.settings_values import listed, nearest, read_values
 from tasks.web_settings import WebSettings
@@ -243,14 +244,15 @@ class Settings(_Section):
     tuning: Tuning = Tuning()
     catching: Catching = Catching()
     storage: StorageSettings = StorageSettings()
+    run: Running = Running()
     serve: Serve = Serve()
     notify: Notify = Notify()
     web: WebSettings = WebSettings()
 
     @property
     def digest(self) -> str:
-        """SHA-256 over what decides the content of a run (not over how much memory it may use, or whether it draws)."""
-        outside = {"storage": True, "serve": True, "notify": True, "web": True, "evaluation": {"plots"}}
+        """SHA-256 over what decides the content of a run (not over its memory, where its work is done, or whether it draws)."""
+        outside = {"storage": True, "run": True, "serve": True, "notify": True, "web": True, "evaluation": {"plots"}}
         content = self.model_dump(mode="json", exclude=outside)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

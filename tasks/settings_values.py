@@ -16,7 +16,7 @@ PREFIX = "NEXTCLOSE_"
 NOT_SETTINGS = frozenset({"HOME", "DEBUG", "FAULT", "PYTHON", "THREADS", "SHARED_DATA", "PASSWORD", "RUNNER"})
 SECTIONS = (
     "universe", "source", "sources", "macro", "lstm", "features", "evaluation", "quality", "gate", "rivals", "retraining",
-    "drift", "promotion", "tuning", "catching", "storage", "serve", "notify", "web",
+    "drift", "promotion", "tuning", "catching", "storage", "run", "serve", "notify", "web",
 )  # fmt: skip
 
 

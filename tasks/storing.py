@@ -33,7 +33,9 @@ def store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
     arrived = arrivals(run, symbols)
     for symbol, error in sorted(arrived.failures.items()):
         run.refuse(refusal_of(symbol, error))
-    known = _refuse_mixtures(run, arrived)
+    known = known_of(run)
+    for refusal in settled(run, arrived, known):
+        run.refuse(refusal)
     if len(run.refusals) == len(run.symbols):
         raise InputError(next(iter(run.refusals.values())).message)
     landed = [(part.source, part.bars, part.actions, part.rejects) for part in (*arrived.landed, *arrived.checks)]
@@ -200,16 +202,21 @@ def _symbol_rows(run: Run, arrived: Arrived, delivery: Delivery, known: pd.DataF
     })  # fmt: skip
 
 
-def _refuse_mixtures(run: Run, arrived: Arrived) -> pd.DataFrame:
-    """Refuse symbols whose prices do not go with what is stored of them: adjusted with as traded, or pence with pounds.
-    Appended to each other they make jumps that never were.
-
-    Returns what is known of the symbols.
-    """
+def known_of(run: Run) -> pd.DataFrame:
+    """What is stored of all symbols."""
     from storage.bars import known_symbols
 
     with run.db.reading() as con:
-        known = known_symbols(con)
+        return known_symbols(con)
+
+
+def settled(run: Run, arrived: Arrived, known: pd.DataFrame) -> list[Refusal]:
+    """Bring what arrived into the basis of what is stored, where that can be; and why symbols cannot be taken.
+
+    Refused are those whose prices do not go with what is stored of them: adjusted with as traded, or pence with pounds.
+    Appended to each other they make jumps that never were.
+    """
+    refused = []
     arrived.landed = [_in_stored_basis(run, landed, known) for landed in arrived.landed]
     basis = {symbol: landed.basis for landed in arrived.landed for symbol in landed.symbols}
     for row in known[known["symbol"].isin(list(basis))].itertuples():
@@ -219,15 +226,15 @@ def _refuse_mixtures(run: Run, arrived: Arrived) -> pd.DataFrame:
                 f"{row.symbol} is stored as {row.basis.replace('_', ' ')} prices from {row.source}, {source} gives them "
                 f"{now.replace('_', ' ')}; keep them apart with a --home DIR of its own"
             )
-            run.refuse(Refusal(row.symbol, "other_basis", str(error)))
+            refused.append(Refusal(row.symbol, "other_basis", str(error)))
         currency = arrived.currency.get(row.symbol)
         if currency and isinstance(row.currency, str) and currency != row.currency:
             error = InputError(
                 f"{row.symbol} is stored in {row.currency} from {row.source}, {source} gives {currency}; "
                 "keep them apart with a --home DIR of its own"
             )
-            run.refuse(Refusal(row.symbol, "other_currency", str(error)))
-    return known
+            refused.append(Refusal(row.symbol, "other_currency", str(error)))
+    return refused
 
 
 def _in_stored_basis(run: Run, landed: Landed, known: pd.DataFrame) -> Landed:

@@ -1,4 +1,4 @@
-"""Trials side by side: processes of one thread each, which hold the market once and end with whoever began them."""
+"""Trials side by side, by workers that hold the market once; see ``tasks/spreading.py``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from forecasting.errors import NextcloseError
 from forecasting.lstm import LstmSpec
 from forecasting.tuning import Curve, GivenUp, try_spec
 from tasks.clock import now_utc
-from tasks.workers import become_worker, worker_pool
+from tasks.settings_running import CLUSTERS, Running
+from tasks.spreading import crew
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from forecasting.splits import Spans
 
 _TRIALS_A_PROCESS = 20  # TensorFlow keeps a little of every network that it ever built
-_market: dict[str, Any] = {}  # of this process: panel, macro and folds
+
+
+@dataclass(frozen=True)
+class Market:
+    """What all trials are tried on."""
+
+    panel: Panel
+    macro: pd.DataFrame | None
+    folds: tuple[Spans, ...]
 
 
 @dataclass(frozen=True)
@@ -46,24 +55,20 @@ class Outcome:
 
 
 @contextmanager
-def workers(
-    parallel: int, panel: Panel, macro: pd.DataFrame | None, folds: tuple[Spans, ...]
-) -> Iterator[Callable[[Job], Future[Outcome]]]:
-    """A function that takes a job and answers a future of its outcome; ``parallel`` = 1 works here and now."""
-    if parallel == 1:
-        _market.update(panel=panel, macro=macro, folds=folds)
-        yield _here
-        _market.clear()
+def workers(how: Running, parallel: int, market: Market) -> Iterator[Callable[[Job], Future[Outcome]]]:
+    """A function that takes a job and answers a future of its outcome; one at a time works here and now."""
+    if parallel == 1 and how.task_runner not in CLUSTERS:
+        yield lambda job: _here(market, job)
         return
-    with worker_pool(parallel, _TRIALS_A_PROCESS, _begin, (panel, macro, folds)) as pool:
-        yield lambda job: pool.submit(work, job)
+    with crew(how, work, parallel, market, _TRIALS_A_PROCESS) as hands:
+        yield hands.submit
 
 
-def work(job: Job) -> Outcome:
+def work(market: Market, job: Job) -> Outcome:
     """One trial. What is the specification's fault is an outcome, anything else is raised."""
     begin, reason, loss, curve, state = now_utc(), None, None, [], "complete"
     try:
-        loss, curve = try_spec(job.spec, _market["panel"], _market["macro"], _market["folds"], job.others)
+        loss, curve = try_spec(job.spec, market.panel, market.macro, market.folds, job.others)
         if loss != loss or abs(loss) == float("inf"):
             loss, state, reason = None, "failed", "its loss is not a finite number"
     except GivenUp as error:
@@ -73,15 +78,7 @@ def work(job: Job) -> Outcome:
     return Outcome(state, loss, curve, reason, begin, now_utc())
 
 
-def _here(job: Job) -> Future[Outcome]:
+def _here(market: Market, job: Job) -> Future[Outcome]:
     future: Future[Outcome] = Future()
-    future.set_result(work(job))
+    future.set_result(work(market, job))
     return future
-
-
-def _begin(
-    parent: int, panel: Panel, macro: pd.DataFrame | None, folds: tuple[Spans, ...], own_features: tuple[str | None, ...]
-) -> None:
-    """Make this process a worker that tries specifications on one market."""
-    become_worker(parent, own_features)
-    _market.update(panel=panel, macro=macro, folds=folds)

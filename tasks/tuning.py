@@ -25,7 +25,7 @@ from tasks.listening import tell
 from tasks.market import data_digest, macro_of, market_of
 from tasks.policies import TUNING
 from tasks.run import Receipt, Run, short_digest
-from tasks.trial_workers import Job, Outcome, workers
+from tasks.trial_workers import Job, Market, Outcome, workers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +119,7 @@ def search(run: Run, study: Study, budget: Budget) -> Receipt:
     before = len(desk.past)
     panel, macro = seen(run, study.folds[-1].valid_end)
     waiting: dict[Future[Outcome], int] = {}
-    with workers(study.parallel, panel, macro, study.folds) as submit:
+    with workers(run.settings.run, study.parallel, Market(panel, macro, study.folds)) as submit:
         while desk.may_begin() or waiting:
             while len(waiting) < study.parallel and desk.may_begin():
                 number, job = desk.begin()

@@ -33,7 +33,7 @@ def backfill(
     from flows.parameters import Backfill
 
     request = asked(Backfill, home=str(common.path), start=start, end=end)
-    report = execute(flow, request, prefect, quiet=common.json)
+    report = execute(flow, request, prefect, quiet=common.quiet)
     if common.json:
         print_json(report)
     else:

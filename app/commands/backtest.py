@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 
 def backtest(
@@ -37,7 +37,7 @@ def backtest(
     trials: Annotated[int, Parameter(help="Specifications tried on the way to this one; p values are corrected for it.")] = 1,
     ranks: Annotated[bool, Parameter(negative="", help="Also score the probabilities of each symbol's fifth.")] = False,
     plots: Annotated[Path | None, Parameter(help="Folder to draw pictures into: PNG and one page.")] = None,
-    common: Common = COMMON,
+    common: Tabular = TABULAR,
 ) -> int:
     """Train on a price file, judge on a span never seen, let the gate speak; stores nothing.
 
@@ -45,8 +45,8 @@ def backtest(
       nextclose backtest --prices sp500.parquet --train-end 2018-12-31 --valid-end 2020-12-31 --test-end 2023-08-31
     """
     from app.asking import asked, execute
-    from app.common import print_json, split_symbols
-    from app.judged import show_backtest
+    from app.common import answer, split_symbols
+    from app.judged import backtest_rows, show_backtest
     from flows.backtest import backtest as flow
     from flows.parameters import Backtest
 
@@ -68,9 +68,6 @@ def backtest(
         ranks=ranks,
         plots=None if plots is None else str(plots),
     )
-    report = execute(flow, request, quiet=common.json)
-    if common.json:
-        print_json(report)
-    else:
-        show_backtest(report)
+    report = execute(flow, request, quiet=common.quiet)
+    answer(common, report, lambda: show_backtest(report), backtest_rows(report))
     return 0

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 FOUND_WANTING = 13
 
@@ -18,7 +18,7 @@ def controls(
     ] = "small",
     processes: Annotated[int | None, Parameter(help="Cases side by side. Default: one a core.")] = None,
     prefect: Annotated[bool, Parameter(help="Run as a flow run of the Prefect server in use.")] = False,
-    common: Common = COMMON,
+    common: Tabular = TABULAR,
 ) -> int:
     """Try the product on markets, models and leaks whose truth is known; the code is 13 where it is found wanting.
 
@@ -27,16 +27,13 @@ def controls(
       nextclose controls --size full --home controls-home
     """
     from app.asking import asked, execute
-    from app.common import print_json
+    from app.common import answer
     from flows.controls import controls as flow
     from flows.parameters import Controls
 
     request = asked(Controls, home=str(common.path), size=size, processes=processes)
-    report = execute(flow, request, prefect, quiet=common.json)
-    if common.json:
-        print_json(report)
-    else:
-        _show(report)
+    report = execute(flow, request, prefect, quiet=common.quiet)
+    answer(common, report, lambda: _show(report), report["tallies"])
     return 0 if report["met"] else FOUND_WANTING
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 SICK = 14
 
@@ -14,7 +14,7 @@ SICK = 14
 def doctor(
     *,
     only: Annotated[list[str] | None, Parameter(consume_multiple=True, help="Names of checks. Default: all of them.")] = None,
-    common: Common = COMMON,
+    common: Tabular = TABULAR,
 ) -> int:
     """Look over the installation: what is wrong, and what to type next.
 
@@ -29,30 +29,29 @@ def doctor(
     """
     import os
 
-    from app.common import print_json
+    from app.common import answer
     from app.doctor import Patient, examinations, look_over
     from forecasting.errors import InputError
     from tasks.clock import now_utc
+    from tasks.settings_values import nearest
 
     names = None if only is None else tuple(name.replace("-", "_") for name in only)
     unknown = [name for name in names or () if name not in examinations()]
     if unknown:
-        raise InputError(f"--only {unknown[0]!r}: no such check; there are {', '.join(examinations())}")
+        raise InputError(f"--only {unknown[0]!r}: no such check{nearest(unknown[0], list(examinations()))}")
     checks = look_over(Patient(common.opened(), os.environ, now_utc()), names)
     problems = [check for check in checks if check.verdict == "problem"]
-    if common.json:
-        print_json({"ok": not problems, "checks": [vars(check) for check in checks]})
-    else:
-        _show(checks)
+    rows = [vars(check) for check in checks]
+    answer(common, {"ok": not problems, "checks": rows}, lambda: _show(checks), rows)
     return SICK if problems else 0
 
 
 def _show(checks: list) -> None:
-    from app.printing import say
+    from app.printing import judged, say
 
     for check in checks:
         step = f"; {check.next_step}" if check.next_step else ""
-        say(f"{check.verdict:<13}  {check.name}: {check.sentence}{step}")
+        judged(check.verdict, f"{check.name}: {check.sentence}{step}")
     bad = sum(check.verdict == "problem" for check in checks)
     odd = sum(check.verdict == "warning" for check in checks)
     say()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 
 def explain(
@@ -20,7 +20,7 @@ def explain(
         bool,
         Parameter(negative="--no-contributions", help="Ask the network what each feature added (some seconds). Default: yes."),
     ] = True,
-    common: Common = COMMON,
+    common: Tabular = TABULAR,
 ) -> int:
     """Why a forecast is what it is: the data known then, features, model, gate, rivals, what came true.
 
@@ -30,7 +30,7 @@ def explain(
       nextclose explain AAPL 2013-02-01 --horizon 5
       nextclose explain AAPL 2013-02-01 --no-contributions --json
     """
-    from app.common import print_json
+    from app.common import answer
     from app.explained import as_json, show
     from forecasting.symbols import normalise_symbol
     from storage.explain import everything_about
@@ -42,10 +42,8 @@ def explain(
         parts, why_not = None, "not asked for"
         if contributions:
             parts, why_not = _contributions(con, home, told["forecast"])
-    if common.json:
-        print_json(as_json(told, parts, why_not))
-    else:
-        show(told, parts, why_not)
+    plain = as_json(told, parts, why_not)
+    answer(common, plain, lambda: show(told, parts, why_not), plain["contributions"] or told["features"])
     return 0
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 
 def forecast(
@@ -14,7 +14,7 @@ def forecast(
     /,
     *,
     rivals: Annotated[bool, Parameter(help="Also what the other forecasters said.")] = False,
-    common: Common = COMMON,
+    common: Tabular = TABULAR,
 ) -> int:
     """The latest forecast of a symbol.
 
@@ -22,7 +22,7 @@ def forecast(
       nextclose forecast TSLA
       nextclose forecast BRK-B --rivals --json
     """
-    from app.common import print_json, records
+    from app.common import answer, records
     from forecasting.errors import InputError
     from forecasting.symbols import normalise_symbol
     from storage.reading import freshness, symbol_accuracy, symbol_forecast
@@ -37,10 +37,9 @@ def forecast(
             raise InputError(f"there is no forecast for {name} in {common.path}{_nearest(name, known)} ({ask})")
         accuracy = records(symbol_accuracy(con, name))
     served = [row for row in rows if row["serving"]]
-    if common.json:
-        print_json({"symbol": name, "origin": rows[0]["origin"], "forecasts": rows if rivals else served, "accuracy": accuracy})
-    else:
-        _show(name, rows if rivals else served, accuracy, rivals)
+    shown = rows if rivals else served
+    told = {"symbol": name, "origin": rows[0]["origin"], "forecasts": shown, "accuracy": accuracy}
+    answer(common, told, lambda: _show(name, shown, accuracy, rivals), [{"symbol": name, **row} for row in shown])
     return 0
 
 

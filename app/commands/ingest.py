@@ -45,7 +45,7 @@ def ingest(
     request = asked(
         Ingest, home=str(common.path), symbols=split_symbols(symbols), source=name, source_options=options, start=start, end=end
     )  # fmt: skip
-    report = execute(flow, request, prefect, quiet=common.json)
+    report = execute(flow, request, prefect, quiet=common.quiet)
     if common.json:
         print_json(report)
     else:

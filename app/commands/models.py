@@ -6,14 +6,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 
 def models(
     model: Annotated[str | None, Parameter(help="First digits of a model's id: its checks and scores.")] = None,
     /,
     *,
-    common: Common = COMMON,
+    common: Tabular = TABULAR,
 ) -> int:
     """The trained models, what the gate said of each, and who serves.
 
@@ -21,7 +21,7 @@ def models(
       nextclose models
       nextclose models 7b67dd13 --json
     """
-    from app.common import print_json, records
+    from app.common import answer, records
     from forecasting.errors import InputError
     from storage.reading import decision_checks, decisions, evaluations
     from storage.reading import models as read
@@ -30,7 +30,7 @@ def models(
     with open_snapshot(common.opened()) as con:
         found = records(read(con))
         if model is None:
-            print_json({"models": found}) if common.json else _show_all(found)
+            answer(common, {"models": found}, lambda: _show_all(found), found)
             return 0
         chosen = [row for row in found if row["model_id"].startswith(model.lower())]
         if len(chosen) != 1:
@@ -39,10 +39,8 @@ def models(
         scores = records(evaluations(con, one["model_id"]))
         made = [row for row in records(decisions(con, 1000)) if row["model_id"] == one["model_id"]]
         checks = records(decision_checks(con, made[0]["decision_id"])) if made else []
-    if common.json:
-        print_json({"model": one, "checks": checks, "evaluations": scores})
-    else:
-        _show_one(one, checks, scores)
+    told = {"model": one, "checks": checks, "evaluations": scores}
+    answer(common, told, lambda: _show_one(one, checks, scores), scores)
     return 0
 
 

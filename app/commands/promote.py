@@ -42,6 +42,6 @@ def promote(
         Promote, home=str(common.path), model=model, reason=reason, forecaster=forecaster, by=by, reject=reject,
         even_if_refused=even_if_refused,
     )  # fmt: skip
-    report = execute(flow, request, prefect, quiet=common.json)
+    report = execute(flow, request, prefect, quiet=common.quiet)
     print_json(report) if common.json else show_serving(report)
     return 0

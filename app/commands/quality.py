@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 if TYPE_CHECKING:
     from forecasting.quality.thresholds import QualityThresholds
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 REJECTED = 4  # the code of an error about data
 _SHOWN = 200  # findings that a table for people holds; programs get all
 _MANY = 20  # symbols beyond which a table for people has one row a rule
+_COLUMNS = ("path", "rule", "severity", "symbol", "sessions", "message")
 _COUNTS = ("symbol", "received", "kept", "merged", "quarantined", "warned")
 
 
@@ -33,7 +34,7 @@ def quality(
     ] = None,
     second: Annotated[Path | None, Parameter(help="The same symbols from another source, to compare with.")] = None,
     strict: Annotated[bool, Parameter(help="End with the code 4 also where something has to be set aside.")] = False,
-    common: Common = COMMON,
+    common: Tabular = TABULAR,
 ) -> int:
     """Check price files, or what is stored: a verdict for each, with the rule, the rows and the reason.
 
@@ -44,7 +45,7 @@ def quality(
       nextclose quality --prices VOD.L.csv --second vendor/VOD.L.csv
       nextclose quality
     """
-    from app.common import print_json
+    from app.common import answer
     from forecasting.errors import InputError
 
     if prices is None:
@@ -53,16 +54,14 @@ def quality(
         found = _stored(common)
     else:
         found = _checked(prices, option, second, common)
-    if common.json:
-        print_json({"files": [_plain(entry) for entry in found]})
-    else:
-        for entry in found:
-            _show(entry)
+    plain = [_plain(entry) for entry in found]
+    findings = [{"path": entry["path"], **finding} for entry in plain for finding in entry["findings"]]
+    answer(common, {"files": plain}, lambda: [_show(entry) for entry in found], findings, _COLUMNS)
     failing = {"reject", "quarantine"} if strict else {"reject"}
     return REJECTED if any(entry["verdict"] in failing for entry in found) else 0
 
 
-def _checked(prices: list[Path], option: list[str] | None, second: Path | None, common: Common) -> list[dict[str, Any]]:
+def _checked(prices: list[Path], option: list[str] | None, second: Path | None, common: Tabular) -> list[dict[str, Any]]:
     from app.asking import options_from
     from storage.home import Home
     from tasks.checking import check_path
@@ -79,7 +78,7 @@ def _checked(prices: list[Path], option: list[str] | None, second: Path | None, 
     return found
 
 
-def _thresholds(common: Common) -> QualityThresholds:
+def _thresholds(common: Tabular) -> QualityThresholds:
     """Those of the settings of the home, or the defaults where there is none."""
     import os
 
@@ -89,7 +88,7 @@ def _thresholds(common: Common) -> QualityThresholds:
     return read_settings(Home(common.path).settings, os.environ).quality
 
 
-def _stored(common: Common) -> list[dict[str, Any]]:
+def _stored(common: Tabular) -> list[dict[str, Any]]:
     """The newest account and findings of each source and symbol in the store, one entry a source."""
     from storage.quality_report import quality_report
     from storage.snapshot import open_snapshot
@@ -100,8 +99,7 @@ def _stored(common: Common) -> list[dict[str, Any]]:
 
 def _plain(entry: dict[str, Any]) -> dict[str, Any]:
     """The entry as programs get it."""
-    names = ("rule", "severity", "symbol", "sessions", "message")
-    findings = [{name: getattr(finding, name) for name in names} for finding in entry["findings"]]
+    findings = [{name: getattr(finding, name) for name in _COLUMNS[1:]} for finding in entry["findings"]]
     return {"path": entry["path"], "verdict": entry["verdict"], "findings": findings}
 
 

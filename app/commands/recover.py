@@ -49,7 +49,7 @@ def _redo(common: Common) -> dict[str, Any]:
     from flows.daily import daily
     from flows.parameters import Daily
 
-    report = execute(daily, asked(Daily, home=str(common.path)), quiet=common.json)
+    report = execute(daily, asked(Daily, home=str(common.path)), quiet=common.quiet)
     if not common.json:
         show_run(report)
     return {name: report[name] for name in ("run_id", "origin", "status", "digest")}

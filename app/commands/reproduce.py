@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 if TYPE_CHECKING:
     from tasks.reproducing import Reproduction
@@ -20,7 +20,7 @@ def reproduce(
     forecaster: Annotated[str | None, Parameter(help="Whose forecast. Default: whoever served.")] = None,
     /,
     *,
-    common: Common = COMMON,
+    common: Tabular = TABULAR,
 ) -> int:
     """Make a forecast of the ledger again: the same bits, or the reason why not.
 
@@ -36,7 +36,7 @@ def reproduce(
     """
     import os
 
-    from app.common import print_json
+    from app.common import answer
     from storage.snapshot import open_snapshot
     from tasks.own_features import use_own_features
     from tasks.reproducing import OTHER_BITS, SAME_BITS, as_it_was
@@ -53,12 +53,8 @@ def reproduce(
         then = as_it_was(con, home, rows[0], minutes)
         found = [] if ranks_alone else [(row, again(con, then, row)) for row in rows]
         ranks = [one for row in rows for one in reproduce_ranks(con, then, row, forecaster if origin else row["forecaster"])]
-    if common.json:
-        told = {"forecasts": found, "ranks": ranks}
-        print_json({name: [_plain(row, result) for row, result in results] for name, results in told.items()})
-    else:
-        for row, result in (*found, *ranks):
-            _show(row, result)
+    told = {"forecasts": [_plain(*one) for one in found], "ranks": [_plain(*one) for one in ranks]}
+    answer(common, told, lambda: [_show(*one) for one in (*found, *ranks)], _numbers(told))
     return SAME_BITS if all(result.same for _, result in (*found, *ranks)) else OTHER_BITS
 
 
@@ -95,6 +91,15 @@ def _plain(row: dict[str, Any], result: Reproduction) -> dict[str, Any]:
         "data_as_recorded": result.data_as_recorded, "stored": result.stored, "again": result.again,
         "reasons": [vars(reason) for reason in result.reasons],
     }  # fmt: skip
+
+
+def _numbers(told: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """One row a number: of which forecast, as it is stored and as it was made again."""
+    names = ("forecast_id", "symbol", "origin", "horizon", "forecaster", "same_bits")
+    return [
+        {"what": what} | {name: one.get(name) for name in names} | {"number": n, "stored": v, "again": one["again"].get(n)}
+        for what, made in told.items() for one in made for n, v in one["stored"].items()
+    ]  # fmt: skip
 
 
 def _show(row: dict[str, Any], result: Reproduction) -> None:

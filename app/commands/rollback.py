@@ -31,6 +31,6 @@ def rollback(
     from flows.rollback import rollback as flow
 
     request = asked(Rollback, home=str(common.path), reason=reason, by=by)
-    report = execute(flow, request, prefect, quiet=common.json)
+    report = execute(flow, request, prefect, quiet=common.quiet)
     print_json(report) if common.json else show_serving(report)
     return 0

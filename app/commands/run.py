@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 
 def run(
@@ -28,7 +28,7 @@ def run(
     replay: Annotated[int, Parameter(help="Sessions before the origin to forecast first, as backfill.")] = 0,
     retrain: Annotated[bool, Parameter(help="Train a challenger even if the model is young.")] = False,
     prefect: Annotated[bool, Parameter(help="Run as a flow run of the Prefect server in use.")] = False,
-    common: Common = COMMON,
+    common: Tabular = TABULAR,
 ) -> int:
     """Do the day: prices in, checked and kept, a model retrained if due, forecasts, scores.
 
@@ -39,7 +39,7 @@ def run(
       nextclose run --source files --prices prices.csv --origin 2023-08-31 --json
     """
     from app.asking import asked, execute, exit_code
-    from app.common import print_json, split_symbols
+    from app.common import answer, split_symbols
     from app.outcome import show_run
     from app.sourcing import source_of
     from flows.daily import daily
@@ -50,9 +50,6 @@ def run(
         Daily, home=str(common.path), symbols=split_symbols(symbols), source=name, source_options=options, origin=origin,
         replay=replay, retrain=retrain,
     )  # fmt: skip
-    report = execute(daily, request, prefect, quiet=common.json)
-    if common.json:
-        print_json(report)
-    else:
-        show_run(report)
+    report = execute(daily, request, prefect, quiet=common.quiet)
+    answer(common, report, lambda: show_run(report), report["forecasts"])
     return exit_code(report)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 if TYPE_CHECKING:
     from storage.reading import Rows
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def scoreboard(
     *,
     mode: Annotated[Literal["live", "backfill"] | None, Parameter(help="Only these; the two are never mixed.")] = None,
-    common: Common = COMMON,
+    common: Tabular = TABULAR,
 ) -> int:
     """How good the forecasts were: every forecaster against persistence and EWMA.
 
@@ -23,16 +23,14 @@ def scoreboard(
       nextclose scoreboard
       nextclose scoreboard --mode live --json
     """
-    from app.common import print_json, records
+    from app.common import answer, records
     from storage.reading import scoreboard as read
     from storage.snapshot import open_snapshot
 
     with open_snapshot(common.opened()) as con:
         rows = read(con, mode)
-    if common.json:
-        print_json({"scoreboard": records(rows)})
-    else:
-        show_scoreboard(rows)
+    found = records(rows)
+    answer(common, {"scoreboard": found}, lambda: show_scoreboard(rows), found, rows.columns)
     return 0
 
 

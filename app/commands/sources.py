@@ -5,25 +5,22 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 
-def sources(*, common: Common = COMMON) -> int:
+def sources(*, common: Tabular = TABULAR) -> int:
     """Where prices and macro series can come from: what is configured, budget left, how the last request went.
 
     For example:
       nextclose sources
       nextclose sources --json
     """
-    from app.common import print_json
+    from app.common import answer
     from tasks.settings_values import read_values
 
     home = common.opened()
     rows = _rows(read_values(home.settings, os.environ), _asked(home))
-    if common.json:
-        print_json({"home": str(common.path), "sources": rows})
-    else:
-        _show(rows)
+    answer(common, {"home": str(common.path), "sources": rows}, lambda: _show(rows), rows)
     return 0
 
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 
-def status(*, common: Common = COMMON) -> int:
+def status(*, common: Tabular = TABULAR) -> int:
     """What is stored, how fresh it is, who serves, and how the last runs went.
 
     For example:
       nextclose status
       nextclose status --json
     """
-    from app.common import print_json, records
+    from app.common import answer, records
     from storage.reading import freshness, quarantine_summary, runs, status_summary
     from storage.snapshot import open_snapshot
 
     with open_snapshot(common.opened()) as con:
         summary = status_summary(con)
         last, fresh, aside = records(runs(con, 5)), records(freshness(con)), records(quarantine_summary(con))
-    if common.json:
-        print_json({"home": str(common.path), **summary, "runs": last, "symbols": fresh, "quarantine": aside})
-        return 0
-    _show(common, summary, last, fresh, aside)
+    told = {"home": str(common.path), **summary, "runs": last, "symbols": fresh, "quarantine": aside}
+    answer(common, told, lambda: _show(common, summary, last, fresh, aside), fresh)
     return 0
 
 
-def _show(common: Common, summary: dict, last: list[dict], fresh: list[dict], aside: list[dict]) -> None:
+def _show(common: Tabular, summary: dict, last: list[dict], fresh: list[dict], aside: list[dict]) -> None:
     from app.printing import say, table
 
     published, serving, counts = summary["published"], summary["serving"], summary["counts"]

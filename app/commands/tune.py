@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from app.common import COMMON, Common
+from app.common import TABULAR, Tabular
 
 if TYPE_CHECKING:
     from storage.home import Home
@@ -28,7 +28,7 @@ def tune(
     adopt: Annotated[bool, Parameter(help="Put the best specification into the settings.")] = False,
     show: Annotated[int, Parameter(help="Trials shown, the best first.")] = 15,
     prefect: Annotated[bool, Parameter(help="Run as a flow run of the Prefect server in use.")] = False,
-    common: Common = COMMON,
+    common: Tabular = TABULAR,
 ) -> int:
     """Search for a better network on validation sessions, every trial kept; or look at a search.
 
@@ -37,7 +37,7 @@ def tune(
       nextclose tune --sampler grid --space space.toml --minutes 60
       nextclose tune 3f9a --adopt
     """
-    from app.common import print_json
+    from app.common import answer
 
     if study is not None:
         report = _stored(common.opened(), study, adopt)
@@ -50,11 +50,8 @@ def tune(
             Tune, home=str(common.path), trials=trials, minutes=minutes, sampler=sampler, origin=origin, adopt=adopt,
             space=None if space is None else str(space.expanduser().absolute()),
         )  # fmt: skip
-        report = execute(flow, request, prefect, quiet=common.json)
-    if common.json:
-        print_json(report)
-    else:
-        _show(report, max(show, 1))
+        report = execute(flow, request, prefect, quiet=common.quiet)
+    answer(common, report, lambda: _show(report, max(show, 1)), report["trials"])
     return 0
 
 

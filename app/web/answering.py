@@ -49,6 +49,7 @@ def security() -> list[tuple[bytes, bytes]]:
 
 #: Below these nothing is kept: files have headers of their own, the others answer for this moment.
 UNKEPT = ("/static/", "/api/v1/health", "/api/v1/runs/started", "/contributions", "/prefect")
+MOST_MADE = 48  # answers made side by side: more would wait for the same threads
 _SMALLEST_GZIP, _LARGEST_KEPT = 800, 8 * 1024 * 1024
 
 
@@ -97,6 +98,7 @@ class Answering:
     def __init__(self, app: Any, editions: Editions, epoch: Callable[[Edition], str], cache_mb: int, version: str) -> None:
         self.app, self.editions, self.epoch, self.version = app, editions, epoch, version
         self.kept = Kept(cache_mb * 1024 * 1024)
+        self._making = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -147,7 +149,14 @@ class Answering:
             return
         answer = self.kept.get(key)
         if answer is None:
-            answer = await self._made(scope, receive)
+            if self._making >= MOST_MADE:
+                await refuse(send, f"{MOST_MADE} other answers are being made")
+                return
+            self._making += 1
+            try:
+                answer = await self._made(scope, receive)
+            finally:
+                self._making -= 1
             headers = [(n, v) for n, v in answer.headers if n not in (b"content-length", b"cache-control", b"vary")]
             headers += [(b"cache-control", b"no-cache"), (b"vary", b"accept, accept-encoding")]
             if answer.status == 200:
@@ -215,6 +224,13 @@ def _without_body(send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+async def refuse(send: Send, why: str) -> None:
+    """503 at once, and when to come again: a request is not left waiting for others."""
+    body = b'{"detail": "%s; ask again in a moment"}' % why.encode()
+    log.warning("refused for load: %s", why)
+    await _send(send, 503, [(b"content-type", b"application/json"), (b"retry-after", b"2")], body)
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, head: bool = False) -> None:

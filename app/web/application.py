@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError, StarletteHTTPException
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
-from app.web.answering import Answering, with_security
+from app.web.answering import Answering, refuse, with_security
 from app.web.api import PREFIX, api_router, problem
 from app.web.calendars import Calendars
 from app.web.formats import as_json
@@ -24,12 +24,13 @@ from app.web.static_files import static_router
 from app.web.warming import Warming
 from forecasting.errors import InputError, NextcloseError, StorageError, SymbolError
 from forecasting.symbols import normalise_symbol
-from storage.editions import Editions
+from storage.editions import Busy, Editions
 from storage.home import Home
 from tasks.web_settings import WebSettings
 
 log = logging.getLogger("nextclose.web")
 
+MOST_AT_ONCE = 300  # requests answered side by side, finished answers among them
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 _DESCRIPTION = """Forecasts of the next closes, their scores, models, gate decisions,
@@ -89,10 +90,12 @@ def _lifespan(app: FastAPI) -> Any:
 
 class _Guarded:
     """Stands outermost: an unknown host gets nothing, not even what is kept for others; every refusal has a line in the log,
-    every answer the headers that tell a browser to be strict."""
+    every answer the headers that tell a browser to be strict. Who comes while ``MOST_AT_ONCE`` are answered is told when to
+    come again."""
 
     def __init__(self, app: Any, hosts: list[str]) -> None:
         self.app, self.trusted = app, TrustedHostMiddleware(app, allowed_hosts=hosts, www_redirect=False)
+        self._at_once = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -107,7 +110,14 @@ class _Guarded:
                 log.warning("refused %s %.200r for host %.100r: %s", scope["method"], scope["path"], host, message["status"])
             await send(message)
 
-        await self.trusted(scope, receive, watching)
+        if self._at_once >= MOST_AT_ONCE:
+            await refuse(send, f"{MOST_AT_ONCE} other requests are being answered")
+            return
+        self._at_once += 1
+        try:
+            await self.trusted(scope, receive, watching)
+        finally:
+            self._at_once -= 1
 
 
 def _errors(app: FastAPI, pages: Pages) -> None:
@@ -122,6 +132,10 @@ def _errors(app: FastAPI, pages: Pages) -> None:
         return answer(request, 422, f"{' '.join(first['where'][1:]) or 'the body'}: {first['what']}", told)
 
     async def ours(request: Request, error: NextcloseError) -> Response:
+        if isinstance(error, Busy):
+            made = problem(503, str(error)) if request.url.path.startswith("/api/") else pages.busy(request, error)
+            made.headers["retry-after"] = str(error.seconds)
+            return made
         status = 503 if isinstance(error, StorageError) else 422 if isinstance(error, InputError) else 500
         if status == 503 and not request.url.path.startswith("/api/"):
             return pages.nothing_published(request, str(error))

@@ -86,7 +86,8 @@ class Calendars:
 
     def _look_up(self, edition: Edition) -> None:
         try:
-            newest = newest_of(edition)
+            with edition.nobody_waits():
+                newest = newest_of(edition)
             coming = self._ask(newest) if self.child and newest else {}
             with self._lock:
                 if edition.id == self._of:

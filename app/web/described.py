@@ -77,7 +77,9 @@ def description_of(question: Question, one: bool) -> dict[int | str, dict[str, A
         200: {"description": "the rows", "content": table},
         304: {"description": "the same edition as that of If-None-Match or If-Modified-Since"},
         422: problem_schema("a parameter that is unknown, mistyped or out of its bounds"),
-        503: problem_schema("no snapshot is published, or it cannot be read"),
+        503: problem_schema(
+            "no snapshot is published, or it cannot be read; with Retry-After: too much at once, or not counted yet"
+        ),
     }
     return described | ({404: problem_schema("nothing of this symbol")} if one else {})
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
-from datetime import date, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from app.csv_text import as_csv
 from storage.editions import Table
 
 MEDIA = {
@@ -18,8 +16,6 @@ MEDIA = {
     "arrow": "application/vnd.apache.arrow.stream",
     "parquet": "application/vnd.apache.parquet",
 }
-#: What a spreadsheet would take for a formula at the beginning of a cell (OWASP, CSV injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _ANY = TypeAdapter(Any)
 
 
@@ -44,27 +40,6 @@ def chosen(wanted: str | None, accept: str) -> str:
 def as_json(value: Any) -> bytes:
     """JSON, UTF-8: dates and instants as ISO 8601, numbers that are not finite as null."""
     return _ANY.dump_json(value)
-
-
-def as_csv(columns: tuple[str, ...], rows: list[tuple]) -> bytes:
-    """CSV with a head; text that a spreadsheet would run as a formula has an apostrophe before it, and stays text."""
-    target = io.StringIO(newline="")
-    writer = csv.writer(target, lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return target.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    return value
 
 
 def as_arrow(table: Table, parquet: bool) -> bytes:

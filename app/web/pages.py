@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi import Path as InPath
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.common import DEFAULT_HOME
 from app.web import contributions, health, models, runs, scores, symbol, today
 from app.web.api import edition_of
 from app.web.calendars import Calendars
@@ -22,7 +24,7 @@ from app.web.questions import QUESTIONS
 from app.web.starting import Door, Prefect
 from app.web.static_files import address
 from app.web.words import FILTERS, Markup
-from storage.editions import Edition
+from storage.editions import Busy, Edition
 from storage.home import Home
 from tasks.web_settings import WebSettings
 
@@ -70,6 +72,8 @@ class Pages:
         )
         self.env = environment()
         self.asker = contributions.Asker(home)
+        # What is typed without it goes into ./nextclose-home; those who look from elsewhere are not told of folders here.
+        self.home_option = "" if home.path.name == DEFAULT_HOME or settings.hosts else f" --home {quote(str(home.path))}"
 
     def shown(self, request: Request, name: str, code: int = 200, /, **values: Any) -> Response:
         """The template with what every page says: which edition, how fresh."""
@@ -84,6 +88,7 @@ class Pages:
             path=request.url.path,
             door=self.door is not None,
             explains=self.settings.explain,
+            home_option=self.home_option,
             **values,
         )
         return Response(text, code, media_type="text/html; charset=utf-8")
@@ -91,6 +96,11 @@ class Pages:
     def refusal(self, request: Request, status: int, detail: str) -> Response:
         titles = {404: "There is no such page", 405: "Not here", 422: "That cannot be shown", 400: "That cannot be answered"}
         return self.shown(request, "refusal.html", status, title=titles.get(status, "Something went wrong"), detail=detail)
+
+    def busy(self, request: Request, error: Busy) -> Response:
+        """A page that asks nothing, and loads again by itself."""
+        request.state.edition = None
+        return self.shown(request, "busy.html", 503, detail=str(error), seconds=error.seconds)
 
     def nothing_published(self, request: Request, detail: str) -> Response:
         request.state.edition = None
@@ -199,7 +209,10 @@ class Pages:
             request: Request, key: ChartKey, mode: Mode | None = None, span: Span = "1y", horizon: Annotated[Horizon | None,
             Query()] = None
         ) -> Response:  # fmt: skip
-            found = scores.scores(edition_of(request), mode, span, horizon)
+            edition = edition_of(request)
+            if not edition.soon(("counted", span), lambda: scores.count(edition, span), _WAITS):
+                raise Busy("the scores of this reach are being counted, once after a publish; ask again in a moment", 5)
+            found = scores.scores(edition, mode, span, horizon)
             return self.png(found.charts if found else [], key)
 
     def _models(self, router: APIRouter) -> None:

@@ -33,12 +33,12 @@ FROM store.serving AS s ORDER BY s.origin DESC, s.position DESC"""
 # One pass for all three cuts: each rival's loss on the rows that were served, beside the loss of what was served.
 _SKILL = """
 WITH served AS (
-    SELECT symbol, origin, horizon, mode, pinball FROM forecasts WHERE settled AND origin BETWEEN $since AND $until
+    SELECT symbol, origin, horizon, mode, pinball, forecaster FROM forecasts WHERE settled AND origin BETWEEN $since AND $until
 )
 SELECT
     r.forecaster, s.horizon, s.mode, date_trunc('month', s.origin)::DATE AS month, s.symbol,
     grouping(month) = 0 AS by_month, grouping(s.symbol) = 0 AS by_symbol,
-    count(*) AS n, sum(s.pinball) AS ours, sum(r.pinball) AS theirs
+    count(*) AS n, count(*) FILTER (WHERE s.forecaster = r.forecaster) AS own, sum(s.pinball) AS ours, sum(r.pinball) AS theirs
 FROM served AS s
 JOIN store.scores AS r ON r.symbol = s.symbol AND r.origin = s.origin AND r.horizon = s.horizon
 WHERE r.origin BETWEEN $since AND $until
@@ -156,14 +156,19 @@ def champions(edition: Edition) -> list[dict[str, Any]]:
 
 
 def skill(edition: Edition, since: date) -> list[dict[str, Any]]:
-    """Cells of forecaster, horizon and mode, whole, by month and by symbol: n and skill, 1 - ours / theirs."""
+    """Cells of forecaster, horizon and mode, whole, by month and by symbol: n and skill, 1 - ours / theirs; None of who
+    served on all of its rows and so would be compared with itself."""
     cells: dict[tuple, dict[str, Any]] = {}
     for row in _by_year(edition, _SKILL, since):
         key = tuple(row[name] for name in ("forecaster", "horizon", "mode", "month", "symbol"))
-        cell = cells.setdefault(key, {**row, "n": 0, "ours": 0.0, "theirs": 0.0})
-        for name in ("n", "ours", "theirs"):
+        cell = cells.setdefault(key, {**row, "n": 0, "own": 0, "ours": 0.0, "theirs": 0.0})
+        for name in ("n", "own", "ours", "theirs"):
             cell[name] += row[name]
-    return [{**cell, "skill": 1 - cell["ours"] / cell["theirs"] if cell["theirs"] else None} for cell in cells.values()]
+    return [{**cell, "skill": _skill(cell)} for cell in cells.values()]
+
+
+def _skill(cell: dict[str, Any]) -> float | None:
+    return 1 - cell["ours"] / cell["theirs"] if cell["theirs"] and cell["own"] < cell["n"] else None
 
 
 def below(edition: Edition, since: date) -> list[dict[str, Any]]:

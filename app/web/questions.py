@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
-from storage.editions import Edition, Table
+from storage.editions import Busy, Edition, Table
 from storage.views import all_views
 
 MOST_ROWS = 10_000
 MOST_SKIPPED = 10_000_000
+_WAIT = 2.0  # seconds for an answer that is being counted
+_SQL = {"date": "DATE", "date-time": "TIMESTAMP WITH TIME ZONE", "integer": "BIGINT", "boolean": "BOOLEAN", "number": "DOUBLE",
+        "string": "VARCHAR"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Question:
     source: str = ""  # what stands behind FROM; empty: the view
     tag: str = ""
     small: bool = False  # a few rows a symbol, but dear to make: read once an edition and filtered in memory
+    counted: bool = False  # over the whole ledger: counted year by year (storage/tallies.py), beside, once an edition
 
     @property
     def name(self) -> str:
@@ -93,7 +98,9 @@ class Question:
 
     def ask(self, edition: Edition, limit: int = MOST_ROWS, offset: int = 0, **given: Any) -> Table:
         """The rows, at most ``limit`` of them."""
-        if self.small:
+        if self.counted and not edition.soon(("whole", self.path), lambda: self._whole(edition), _WAIT):
+            raise Busy(f"{self.path} is being counted over the whole ledger, once after a publish; ask again in a moment", 5)
+        if self.small or self.counted:
             return self._from_kept(edition, limit, offset, given)
         return edition.ask(*self.sql(given, limit, offset))
 
@@ -102,7 +109,9 @@ class Question:
         whole, by_symbol = edition.kept(("whole", self.path), lambda: self._whole(edition))
         wanted = {name: value for name, value in given.items() if value is not None}
         rows = whole.rows
-        if "symbol" in wanted:
+        if (digits := wanted.pop("model", None)) is not None:
+            rows = [row for row in rows if row[whole.columns.index("model_id")].startswith(digits)]
+        if "symbol" in wanted:  # no other filter comes before it on a table that has symbols
             rows = [row for name in sorted(set(wanted.pop("symbol"))) for row in by_symbol.get(name, ())]
         for name, value in wanted.items():
             place, values = whole.columns.index(name), set(value) if FILTERS[name].many else {value}
@@ -110,12 +119,29 @@ class Question:
         return Table(whole.columns, whole.types, rows[offset : offset + limit])
 
     def _whole(self, edition: Edition) -> tuple[Table, dict[str, list[tuple]]]:
-        whole = edition.ask(*self.sql({}, MOST_SKIPPED, 0))
+        whole = self._tallied(edition) if self.counted else edition.ask(*self.sql({}, MOST_SKIPPED, 0))
         by_symbol: dict[str, list[tuple]] = {}
+        if "symbol" not in whole.columns:
+            return whole, by_symbol
         place = whole.columns.index("symbol")
         for row in whole.rows:
             by_symbol.setdefault(row[place], []).append(row)
         return whole, by_symbol
+
+    def _tallied(self, edition: Edition) -> Table:
+        """The view counted year by year, under the columns and types that it has and in the question's order."""
+        from storage.tallies import tally
+
+        def asked(sql: str, given: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[tuple]]:
+            found = edition.ask(sql, given or None)
+            return found.columns, found.rows
+
+        columns = tuple(self.meanings)
+        rows = [tuple(row[name] for name in columns) for row in tally(self.view, asked)]
+        for part in reversed(self.order.split(", ")):
+            name, _, down = part.partition(" ")
+            rows.sort(key=itemgetter(columns.index(name)), reverse=bool(down))
+        return Table(columns, tuple(_SQL[kind_of(self, name)] for name in columns), rows)
 
     def rows(self, edition: Edition, limit: int = MOST_ROWS, offset: int = 0, **given: Any) -> list[dict[str, Any]]:
         return self.ask(edition, limit, offset, **given).dicts()
@@ -163,15 +189,16 @@ FEATURES = Question(
 )  # fmt: skip
 SCORES = Question(
     "/scores", "scoreboard", "How well each forecaster did on settled forecasts; `served` is whoever served",
-    "mode DESC, horizon, forecaster", ("horizon", "forecaster", "mode"), tag="scores",
+    "mode DESC, horizon, forecaster", ("horizon", "forecaster", "mode"), tag="scores", counted=True,
 )  # fmt: skip
 ACCURACY = Question(
     "/scores/symbols", "forecast_accuracy", "How well the served forecasts of each symbol did", "symbol, horizon, mode",
-    ("symbol", "horizon", "mode"), tag="scores",
+    ("symbol", "horizon", "mode"), tag="scores", counted=True,
 )  # fmt: skip
 COVERAGE = Question(
     "/scores/coverage", "live_coverage", "How often intervals held what came true, by model and forecaster",
     "model_id, forecaster, horizon, mode, interval", ("horizon", "forecaster", "mode", "model"), tag="scores",
+    counted=True,
 )  # fmt: skip
 MODELS = Question(
     "/models", "models", "Every trained model, the newest first", "origin DESC, created_at DESC, model_id",

@@ -102,7 +102,8 @@ def skill_chart(rivals: list[str], horizons: list[int], skill: dict[tuple[str, i
 
 
 def months_chart(cuts: list[dict[str, Any]], horizon: int) -> Chart:
-    names = [name for name in ("persistence", "ewma", "har") if any(c["forecaster"] == name for c in cuts)]
+    first = ("persistence", "ewma", "har", "linear_quantile")
+    names = [name for name in first if any(c["forecaster"] == name and c["skill"] is not None for c in cuts)][:3]
     layers = []
     for i, name in enumerate(names):
         own = [c for c in cuts if c["forecaster"] == name]

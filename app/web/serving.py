@@ -12,7 +12,7 @@ from forecasting.errors import InputError, SettingError
 from storage.home import Home
 from tasks.web_settings import WebSettings
 
-MOST_CONNECTIONS = 400
+MOST_CONNECTIONS = 900  # the last resort, below the open files that a process may usually have
 _PASSWORD_FILE = "server-password"
 
 

@@ -180,7 +180,7 @@ def past_chart(symbol: str, horizon: int, past: list[dict[str, Any]], mode: str)
     about = (
         f"{len(settled)} settled forecasts of {symbol}, {ahead(horizon)} ahead, {mode}; the 80 % interval held {percent(held)}"
     )
-    title = f"Forecast against what came true, {ahead(horizon)} ahead, {mode}"
+    title = f"Forecast against what came true, {ahead(horizon)} ahead, {'live' if mode == 'live' else 'made after the fact'}"
     return Chart("past", title, about, layers, "session that was forecast", "close", y_form="price")
 
 

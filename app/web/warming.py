@@ -30,7 +30,8 @@ class Warming:
 
     def _warm(self, edition: Edition) -> None:
         try:
-            self.also(edition)
+            with edition.nobody_waits():
+                self.also(edition)
             for span in ("1y", "3m"):
                 edition.soon(("counted", span), lambda span=span: scores.count(edition, span), PATIENT)
         except Exception as error:  # whoever asks for it will be told

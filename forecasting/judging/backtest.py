@@ -5,9 +5,10 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 import pandas as pd
 
@@ -40,12 +41,17 @@ class Stages:
         begin = time.perf_counter()
         yield
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
-        record = next((r for r in self.records if r["name"] == name), None)
-        if record is None:
-            record = {"name": name, "seconds": 0.0, "peak_mb": 0.0}
-            self.records.append(record)
-        record["seconds"] = round(record["seconds"] + time.perf_counter() - begin, 3)
-        record["peak_mb"] = round(max(record["peak_mb"], peak), 1)
+        self.add([{"name": name, "seconds": time.perf_counter() - begin, "peak_mb": peak}])
+
+    def add(self, records: Iterable[dict]) -> None:
+        """Those of other work as well: seconds are summed, also of processes that work side by side."""
+        for more in records:
+            record = next((r for r in self.records if r["name"] == more["name"]), None)
+            if record is None:
+                record = {"name": more["name"], "seconds": 0.0, "peak_mb": 0.0}
+                self.records.append(record)
+            record["seconds"] = round(record["seconds"] + more["seconds"], 3)
+            record["peak_mb"] = round(max(record["peak_mb"], more["peak_mb"]), 1)
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,27 @@ class How:
     cost_bps: float = 10.0
     traced: tuple[str, ...] = ()
     rivals: tuple[str, ...] = RIVALS
+
+
+@dataclass(frozen=True)
+class Market:
+    """What all folds of a backtest are done on."""
+
+    panel: Panel
+    macro: pd.DataFrame | None
+    spec: LstmSpec
+    test_end: date
+    rivals: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What was done on one fold; ``leaks``: see ``audit_model``."""
+
+    fitted: Fitted
+    leaks: tuple[str, ...] | None
+    answers: Answers
+    stages: Stages
 
 
 @dataclass(frozen=True)
@@ -90,27 +117,30 @@ def backtest(
 def full_backtest(
     panel: Panel, macro: pd.DataFrame | None, spec: LstmSpec, spans: Spans, thresholds: GateThresholds, how: How,
     stages: Stages | None = None, progress: Progress | None = None, spread: Spread = map,
+    spread_folds: Callable[..., Iterable[Fold]] | None = None,
 ) -> Outcome:  # fmt: skip
     """The same as ``how`` says: with one model, or with one a fold whose answers are judged together.
 
-    Every fold's model is audited; the gate is asked once, about all sessions. ``spread``: see ``fit_model``.
+    Every fold's model is audited; the gate is asked once, about all sessions. ``spread``: see ``fit_model``. ``spread_folds``
+    works on several folds at a time: called with a function, the folds and what the function gets before each of them.
     """
     stages = stages or Stages()
     made = (spans,)
     if how.retrain_every is not None or how.train_sessions is not None:
         sessions = panel.until(spans.test_end).sessions
         made = folds(sessions, spans, how.retrain_every or len(sessions), how.train_sessions)
+    market = Market(panel, macro, spec, spans.test_end, how.rivals)
     fitted: list[Fitted] = []
     parts: list[Answers] = []
     leaks: list[tuple[str, ...] | None] = []
-    for fold in made:
-        with stages.stage("train"):
-            fitted.append(fit_model(spec, panel, macro, fold, progress, rivals=how.rivals, spread=spread))
-        with stages.stage("audit"):
-            leaks.append(audit_model(fitted[-1], panel, macro, fold))
-        with stages.stage("evaluate"):
-            answers = ask_fold(fitted[-1], panel, macro, fold, spans.test_end, progress)
-            parts.append(answers if not parts else replace(answers, inputs=parts[0].inputs))  # one panel, kept once
+    for done in _folds_done(market, made, progress, spread, spread_folds):
+        stages.add(done.stages.records)
+        fitted.append(done.fitted)
+        leaks.append(done.leaks)
+        inputs = parts[0].inputs if parts else done.answers.inputs  # one panel, kept once
+        if inputs is None:
+            inputs = done.fitted.inputs(panel.until(spans.test_end), macro)
+        parts.append(replace(done.answers, inputs=inputs))
     with stages.stage("evaluate"):
         answers = joined(parts) if len(parts) > 1 else parts[0]
         more = (by_fold(answers.inputs.panel, made),) if len(made) > 1 else ()
@@ -122,6 +152,39 @@ def full_backtest(
             trials=how.trials,
         )  # fmt: skip
     return Outcome(report(judgement, decision, stages.records, made, how.trials), tuple(fitted), judgement, decision)
+
+
+def _folds_done(
+    market: Market, made: Sequence[Spans], progress: Progress | None, spread: Spread,
+    spread_folds: Callable[..., Iterable[Fold]] | None,
+) -> Iterator[Fold]:  # fmt: skip
+    if len(made) > 1 and spread_folds is not None:
+        for number, done in enumerate(spread_folds(_done_elsewhere, made, market)):
+            if progress:
+                progress("folds", number + 1, len(made))
+            yield done
+        return
+    for fold in made:
+        yield _done(market, fold, progress, spread)
+
+
+def _done(market: Market, fold: Spans, progress: Progress | None = None, spread: Spread = map) -> Fold:
+    """Train on one fold, audit what was learnt, and ask it about the fold's own judged sessions."""
+    stages, panel, macro = Stages(), market.panel, market.macro
+    with stages.stage("train"):
+        fitted = fit_model(market.spec, panel, macro, fold, progress, rivals=market.rivals, spread=spread)
+    with stages.stage("audit"):
+        leaks = audit_model(fitted, panel, macro, fold)
+    with stages.stage("evaluate"):
+        answers = ask_fold(fitted, panel, macro, fold, market.test_end, progress)
+    return Fold(fitted, leaks, answers, stages)
+
+
+def _done_elsewhere(market: Market, fold: Spans) -> Fold:
+    """The same without what need not travel: the inputs, which are the same for all folds, and what TensorFlow compiled."""
+    done = _done(market, fold)
+    plain = Fitted(done.fitted.spec, done.fitted.arrays, done.fitted.card)
+    return replace(done, fitted=plain, answers=replace(done.answers, inputs=None))
 
 
 def _all(leaks: list[tuple[str, ...] | None]) -> tuple[str, ...] | None:

@@ -8,6 +8,7 @@ the cores train different symbols (docs/decisions/0003-training-path.md).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
@@ -47,6 +48,7 @@ class History:
 
 _IDLE: dict[Hashable, Trainer] = {}  # trainers whose compiled steps wait for the next training of the same shapes
 _IDLE_MOST = 2
+_TAKING = threading.Lock()
 
 
 def towers_of(spec: LstmSpec) -> int:
@@ -75,7 +77,8 @@ def train_member(
     part, _ = _batches(spec, panel, train)
     symbols = len(panel.symbols) if spec.embedding_units else 0
     key = (spec, x.shape[1], y.shape[1], start.shape, part, symbols, excess is None)
-    trainer = _IDLE.pop(key, None)  # taken out while it works, so that no two threads share one
+    with _TAKING:
+        trainer = _IDLE.pop(key, None)  # taken out while it works, so that no two threads share one
     if trainer is None:
         trainer = Trainer(spec, member, panel, x, y, train, valid, start, excess)
     else:
@@ -83,9 +86,10 @@ def train_member(
     history = trainer.run(progress, looked)
     weights = trainer.network.get_weights()
     trainer.let_go()
-    while len(_IDLE) >= _IDLE_MOST:
-        _IDLE.pop(next(iter(_IDLE)), None)
-    _IDLE[key] = trainer
+    with _TAKING:
+        while len(_IDLE) >= _IDLE_MOST:
+            _IDLE.pop(next(iter(_IDLE)), None)
+        _IDLE[key] = trainer
     return weights, history
 
 

@@ -31,6 +31,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 BATCH = 512  # rows asked for at once, always so many, so that a sum in a library never has another shape
 
 _registered: dict[str, Own] = {}
+_texts: dict[str, str] = {}  # file -> the text that it was registered from
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,14 @@ def load_own_rivals(texts: Mapping[str, str]) -> tuple[str, ...]:
     found = [_loaded(file, text) for file, text in texts.items()]
     _registered.clear()
     _registered.update({own.name: own for own in found})
+    _texts.clear()
+    _texts.update(texts)
     return tuple(_registered)
+
+
+def own_rivals_source() -> dict[str, str]:
+    """What ``load_own_rivals`` was given, to be given to it in another process."""
+    return dict(_texts)
 
 
 def own_rival(name: str) -> Own | None:

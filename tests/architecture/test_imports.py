@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ OWNERS = {
     "tensorflow": ("forecasting/lstm",),
     "keras": ("forecasting/lstm",),
     "prefect": ("tasks/", "flows/", "deployments/"),
+    "prefect_dask": ("tasks/clusters.py",),
+    "dask": ("tasks/clusters.py",),
+    "prefect_ray": ("tasks/clusters.py",),
+    "ray": ("tasks/clusters.py",),
     "matplotlib": ("tasks/plots_png.py", "app/web/chart_png.py"),
     "plotly": ("tasks/plots_html.py",),
     "cyclopts": ("app/",),
@@ -30,6 +35,7 @@ OWNERS = {
 }
 
 
+@cache
 def imports_of(path: Path) -> list[tuple[str, bool]]:
     """Each imported top-level name of a file, and whether it is imported when the file is (not inside a function)."""
     found = []
@@ -92,7 +98,9 @@ def test_tensorflow_and_prefect__only_inside_functions():
         f"{path.relative_to(ROOT)}: {name}"
         for path in python_files()
         for name, at_import in imports_of(path)
-        if at_import and name in ("tensorflow", "keras", "prefect") and path.parent.name != "deployments"
+        if at_import
+        and name in ("tensorflow", "keras", "prefect", "prefect_dask", "prefect_ray", "ray")
+        and path.parent.name != "deployments"
     ]
     assert early == []
 
@@ -114,8 +122,16 @@ def test_wall_clock__is_asked_in_one_place():
 
 
 def test_environment__is_read_by_app_and_flow_entry_only():
-    """os.environ: the doors, the flow's entry, the fault hook, keys, and what configures TensorFlow before it is imported."""
-    allowed = ("app/", "flows/entry.py", "tasks/faults.py", "deployments/", "forecasting/lstm", "sources/keys.py")
+    """os.environ: the doors, the flow's entry, the fault hook, keys, what is configured before TensorFlow or Ray is there."""
+    allowed = (
+        "app/",
+        "flows/entry.py",
+        "tasks/faults.py",
+        "tasks/clusters.py",
+        "deployments/",
+        "forecasting/lstm",
+        "sources/keys.py",
+    )
     guilty = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in python_files()

@@ -84,10 +84,10 @@ def test_dependencies__are_what_the_code_imports():
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 imported.add((node.module or "").split(".")[0])
-    called = {"sklearn": "scikit-learn", "curl_cffi": "curl-cffi", "exchange_calendars": "exchange-calendars"}
-    third = {called.get(name, name) for name in imported - set(sys.stdlib_module_names) - set(packages)}
+    called = {"sklearn": "scikit-learn"}
+    third = {called.get(name, name.replace("_", "-")) for name in imported - set(sys.stdlib_module_names) - set(packages)}
     declared = {Requirement(text).name for text in PROJECT["dependencies"]}
     optional = PROJECT["optional-dependencies"]
-    extras = {Requirement(text).name for extra in ("excel", "garch") for text in optional[extra]}
+    extras = {Requirement(text).name for extra in ("excel", "garch", "dask", "ray") for text in optional[extra]}
     assert third - declared == extras  # asked for where it is needed, with a sentence that names the extra
     assert declared - third == set()

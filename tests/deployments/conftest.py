@@ -129,8 +129,9 @@ def _descendants(pid: int) -> dict[int, str]:
     found = {}
     with contextlib.suppress(OSError):
         found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            found |= _descendants(int(child))
+        for thread in Path(f"/proc/{pid}/task").glob("*/children"):  # each thread has its own
+            for child in thread.read_text().split():
+                found |= _descendants(int(child))
     return found
 
 
@@ -150,6 +151,20 @@ def served(finished, tmp_path_factory) -> Iterator[Served]:  # noqa: F811
                 server.stop()
             except subprocess.TimeoutExpired:
                 os.killpg(server.process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def first_day(served, finished) -> None:  # noqa: F811
+    """The served home as it was when only 2021-03-31 was done, whichever file's tests had the server before."""
+    for there in finished[0].iterdir():
+        ours = served.home / there.name
+        if there.is_dir():
+            shutil.rmtree(ours, ignore_errors=True)
+            shutil.copytree(there, ours)
+        else:
+            ours.unlink(missing_ok=True)
+            shutil.copy2(there, ours)
+    (served.home / "nextclose.duckdb.wal").unlink(missing_ok=True)
 
 
 def _planned(server: Served) -> list[dict[str, Any]]:

@@ -89,3 +89,48 @@ def test_password_of_a_source__in_an_error_of_its_driver_reaches_no_log_and_no_r
     assert said and CANARY not in json.dumps(served.ask("POST", "/logs/filter", json=wanted))
     assert CANARY not in json.dumps(served.flow_run(run))
     assert holders(served.folder, CANARY) == []
+
+
+def test_password_in_the_address_of_a_source__stays_in_the_settings(served, prefect_server):
+    """The settings file may hold it; a run whose driver repeats it in its error writes it nowhere else."""
+    import json
+
+    from sqlalchemy.dialects import registry
+
+    from deployments.prefect_flows import daily
+    from flows.parameters import Daily
+
+    registry.register("canary", "tests.sources.canary", "CanaryDialect")
+    home = served.folder / "home-of-address"
+    home.mkdir()
+    settings = (
+        '[source]\nname = "database"\n[source.options]\nurl = "canary://me:%s@host/prices"\nquery = "SELECT * FROM prices"\n'
+    )
+    (home / "settings.toml").write_text(settings % CANARY, encoding="utf-8")
+    state = daily(Daily(home=str(home), symbols=["AAPL"]), return_state=True)
+    assert state.is_failed() and CANARY not in (state.message or "")
+    wanted = {"logs": {"flow_run_id": {"any_": [str(state.state_details.flow_run_id)]}}, "limit": 200}
+    said = wait_for(
+        lambda: [e for e in served.ask("POST", "/logs/filter", json=wanted) if "Failed" in e["message"]] and wanted, "its log"
+    )
+    assert CANARY not in json.dumps(served.ask("POST", "/logs/filter", json=said))
+    assert holders(served.folder, CANARY) == ["home-of-address/settings.toml"]
+    (home / "settings.toml").unlink()
+
+
+def test_addresses_and_passwords_of_notices__are_not_readable_in_the_prefect_database(served, prefect_server):
+    """Prefect keeps them in blocks, which its API shows obscured and its database holds encrypted."""
+    import json
+
+    from deployments.automations import put_in_place
+    from tasks.settings_serving import Notify
+
+    put_in_place(
+        Notify(webhook=f"https://hooks.example.org/{CANARY}", email=("desk@example.org",), smtp_user="me", smtp_password=CANARY)
+    )
+    try:
+        shown = json.dumps(served.ask("POST", "/block_documents/filter", json={"include_secrets": False}))
+        assert "nextclose-notices" in shown and CANARY not in shown
+        assert holders(served.folder, CANARY) == []
+    finally:
+        put_in_place(Notify())

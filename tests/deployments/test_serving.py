@@ -53,7 +53,7 @@ def test_second_start__on_the_same_home_is_refused_and_names_the_first(served):
     assert main([f"--home={served.home}", "--port=4999"]) == 6
 
 
-def test_serve__day_by_hand_killed_once_is_begun_again_and_leaves_what_an_undisturbed_one_leaves(served, copied):
+def test_serve__day_by_hand_killed_once_is_begun_again_and_leaves_what_an_undisturbed_one_leaves(served, first_day, copied):
     """The button of the UI; the process of the run is killed with -9 when it has just begun to write."""
     from flows.daily import daily
     from flows.parameters import Daily

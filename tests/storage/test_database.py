@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,7 @@ from forecasting.errors import AlreadyRunning, DatabaseCorrupt, DatabaseLocked, 
 from storage.append import Appended
 from storage.bars import append_bars, read_bars
 from storage.database import Database
-from storage.home import Home
+from storage.home import Home, disk_errors
 from storage.lease import Lease
 from tests.storage.by_hand import MONDAY, bars
 
@@ -209,6 +210,28 @@ def test_open__names_the_process_that_holds_the_file(db, home):
             pass
         other.communicate(b"\n")
     assert _count(db) == 0  # free again
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [(errno.ENOSPC, "disk full while writing"), (errno.EIO, "gave an error"), (errno.EROFS, "is a read-only file system")],
+)
+def test_disk__that_fails_in_a_run_is_one_line_with_what_to_do(home, number, says):
+    with pytest.raises(StorageError, match=f"{says}.*run again.*nothing was lost") as error, disk_errors(home):
+        raise OSError(number, "what the system says")
+    assert "\n" not in str(error.value) and str(home.path) in str(error.value)
+    with pytest.raises(FileNotFoundError), disk_errors(home):  # a fault of ours stays one
+        raise FileNotFoundError(errno.ENOENT, "gone")
+
+
+def test_publish__waits_for_a_program_that_has_the_file_open_for_a_moment(db, home):
+    """As a second run has that is about to be told `already running`."""
+    script = f"import duckdb, time; con = duckdb.connect({str(home.database)!r}); print('open', flush=True); time.sleep(0.1)"
+    patient = Database(home, lock_wait=30.0)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"open\n"
+        with patient.held_closed() as path:
+            assert path == home.database
 
 
 def test_home__that_cannot_be_made_or_written_is_one_line(tmp_path):

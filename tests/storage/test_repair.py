@@ -19,6 +19,7 @@ from storage.connection import open_database
 from storage.database import Database
 from storage.home import Home
 from storage.journal import Commit, commits, lost
+from storage.landing import save_landing
 from storage.lease import hold_lease
 from storage.ledger import append_forecasts
 from storage.repair import DAMAGED, repair
@@ -148,6 +149,40 @@ def test_log__that_cannot_be_read_is_kept_aside_and_the_file_holds_the_last_publ
     if done.actions:  # DuckDB may also stop at the first entry that it cannot read
         [kept] = (torn.path / DAMAGED).glob("*/nextclose.duckdb.wal")
         assert kept.read_bytes() == bytes(data)
+
+
+def test_log__whose_rows_were_changed_behind_the_engines_checksum_is_never_folded_in(torn):
+    """Two different words exchanged: the checksum of DuckDB 2.0.0 does not depend on their order."""
+    data = bytearray(log_of(torn).read_bytes())
+    at = data.index(b"AAA") // 8 * 8
+    other = next(n for n in range(at + 8, len(data) - 8, 8) if data[n : n + 8] != data[at : at + 8])
+    data[at : at + 8], data[other : other + 8] = data[other : other + 8], data[at : at + 8]
+    log_of(torn).write_bytes(bytes(data))
+    assert [str(finding) for finding in verify(torn)] == [
+        "database nextclose.duckdb.wal: was changed since it was written; run `nextclose recover`"
+    ]
+    with pytest.raises(DatabaseCorrupt, match="was changed since it was written; run `nextclose recover`"):
+        Database(torn)
+    done = repair(torn, NOW)
+    assert done.actions[0].startswith("the write-ahead log was changed and was moved to damaged/")
+    assert done.sessions == [date(2026, 11, 19)] and verify(torn) == []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_landing_file__that_was_changed_is_found_and_taken_from_a_backup_or_put_aside(torn, kept):
+    landed = save_landing(torn, bars(("AAA", "2026-11-18", 2.0)))
+    whole = landed.path.read_bytes()
+    repair(torn, NOW)
+    if kept:
+        back_up(torn, torn.backups, NOW)
+    landed.path.write_bytes(whole[:-1])
+    assert [(finding.kind, finding.what) for finding in verify(torn)] == [("landing", landed.digest[:16])]
+    [action] = repair(torn, NOW).actions
+    assert action.startswith(
+        f"landing file {landed.digest[:16]} was " + ("taken from the backup" if kept else "moved to damaged/")
+    )
+    assert verify(torn) == [] and landed.path.exists() is kept
+    assert save_landing(torn, bars(("AAA", "2026-11-18", 2.0))).path.read_bytes() == whole  # comes again, and is whole again
 
 
 def damage(home: Home) -> None:

@@ -33,6 +33,7 @@
     if (chart.range_y) y.range = chart.range_y;
     if (chart.zero) { y.zeroline = true; y.zerolinecolor = css("--muted"); }
     if (chart.x_kind === "number" && chart.square) x.tickformat = ".0%";
+    if (chart.x_kind === "category" && [...new Set(chart.layers.flatMap((layer) => layer.x))].join("").length > 48) x.tickangle = -35;
     return { xaxis: x, yaxis: y, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--ink"), family: "system-ui, sans-serif", size: 12 },
       margin: { l: 8, r: 8, t: 8, b: 8 }, hovermode: chart.x_kind === "number" ? "closest" : "x unified", barmode: chart.stacked ? "stack" : "group", bargap: chart.layers[0].x.length < 4 ? 0.6 : 0.2,
       hoverlabel: { bgcolor: css("--paper"), bordercolor: css("--line"), font: { color: css("--ink") } },

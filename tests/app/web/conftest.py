@@ -70,13 +70,13 @@ def ask(made) -> Iterator:
 
 
 @contextmanager
-def serving(home: Home, **settings: object) -> Iterator[str]:
-    """The address of a real server, on a free port of loopback, in a thread."""
+def serving(home: Home, app: object = None, **settings: object) -> Iterator[str]:
+    """The address of a real server, on a free port of loopback, in a thread; of ``app`` where one is given."""
     import uvicorn
 
     sock = listening("127.0.0.1", 0, WebSettings())
     config = uvicorn.Config(
-        app_of(home, **settings),
+        app or app_of(home, **settings),
         log_level="error",
         access_log=False,
         lifespan="on",

@@ -1,0 +1,178 @@
+/* A disk that can be told to fail: loaded before the C library (LD_PRELOAD), it counts every call that changes a file under
+   one folder, whoever makes it (Python, DuckDB, Arrow), and at call number N kills the process, tears the write, or reports
+   that the disk is full or broken. Off until `faulty_disk` is called in the process; see tests/faults/disk.py. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { COUNT = 0, KILL = 1, TEAR = 2, FULL = 3, BROKEN = 4 };
+
+static char folder[PATH_MAX];
+static size_t folder_length = 0;
+static long wanted = 0;
+static int mode = COUNT;
+static atomic_long passed = 0;
+static int log_descriptor = -1;
+
+#define REAL(name) ({ static __typeof__(&name) found; if (!found) found = dlsym(RTLD_NEXT, #name); found; })
+
+long faulty_disk_calls(void) { return atomic_load(&passed); }
+
+/* Watch the files under `path` from now on; `log` (or -1) is a descriptor that gets a line for each call. */
+void faulty_disk(const char *path, long number, int what, int log) {
+    strncpy(folder, path, sizeof folder - 1);
+    wanted = number;
+    mode = what;
+    log_descriptor = log;
+    atomic_store(&passed, 0);
+    folder_length = strlen(folder);
+}
+
+static int inside(const char *path) {
+    return folder_length && path && strncmp(path, folder, folder_length) == 0;
+}
+
+static const char *path_of(int descriptor, char *place) {
+    char link[40];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+    ssize_t length = readlink(link, place, PATH_MAX - 1);
+    place[length > 0 ? length : 0] = 0;
+    return place;
+}
+
+/* Counts one call; what is to happen to it: 0 nothing, TEAR (half of it, then death), or an errno to report. */
+static int met(const char *call, const char *path, int needs_room) {
+    long number = atomic_fetch_add(&passed, 1) + 1;
+    if (log_descriptor >= 0) dprintf(log_descriptor, "%ld %s %s\n", number, call, path + folder_length);
+    if (mode == FULL && number >= wanted && needs_room) return ENOSPC;
+    if (mode == COUNT || number != wanted) return 0;
+    if (mode == KILL) kill(getpid(), SIGKILL);
+    if (mode == TEAR) return -1;
+    return mode == BROKEN ? EIO : 0;
+}
+
+static void die(void) { kill(getpid(), SIGKILL); for (;;) pause(); }
+
+#define GUARD_FD(call, descriptor, room, torn) \
+    if (folder_length && descriptor != log_descriptor) { \
+        int kept = errno; \
+        char place[PATH_MAX]; \
+        if (inside(path_of(descriptor, place))) { \
+            int fate = met(call, place, room); \
+            if (fate < 0) { torn; die(); } \
+            if (fate > 0) { errno = fate; return -1; } \
+        } \
+        errno = kept; \
+    }
+#define GUARD_PATH(call, path, room) \
+    if (inside(path)) { \
+        int fate = met(call, path, room); \
+        if (fate < 0) die(); \
+        if (fate > 0) { errno = fate; return -1; } \
+    }
+
+ssize_t write(int fd, const void *data, size_t size) {
+    GUARD_FD("write", fd, 1, REAL(write)(fd, data, size / 2));
+    return REAL(write)(fd, data, size);
+}
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at) {
+    GUARD_FD("pwrite", fd, 1, REAL(pwrite)(fd, data, size / 2, at));
+    return REAL(pwrite)(fd, data, size, at);
+}
+ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
+    GUARD_FD("pwrite", fd, 1, REAL(pwrite64)(fd, data, size / 2, at));
+    return REAL(pwrite64)(fd, data, size, at);
+}
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+    GUARD_FD("writev", fd, 1, );
+    return REAL(writev)(fd, parts, count);
+}
+ssize_t sendfile(int out, int in, off_t *at, size_t size) {
+    GUARD_FD("sendfile", out, 1, REAL(sendfile)(out, in, at, 4096));
+    return REAL(sendfile)(out, in, at, size);
+}
+ssize_t sendfile64(int out, int in, off64_t *at, size_t size) {
+    GUARD_FD("sendfile", out, 1, REAL(sendfile64)(out, in, at, 4096));
+    return REAL(sendfile64)(out, in, at, size);
+}
+int fsync(int fd) {
+    GUARD_FD("fsync", fd, 0, );
+    return REAL(fsync)(fd);
+}
+int fdatasync(int fd) {
+    GUARD_FD("fdatasync", fd, 0, );
+    return REAL(fdatasync)(fd);
+}
+int ftruncate(int fd, off_t size) {
+    GUARD_FD("ftruncate", fd, 0, );
+    return REAL(ftruncate)(fd, size);
+}
+int ftruncate64(int fd, off64_t size) {
+    GUARD_FD("ftruncate", fd, 0, );
+    return REAL(ftruncate64)(fd, size);
+}
+int fchmod(int fd, mode_t rights) {
+    GUARD_FD("chmod", fd, 0, );
+    return REAL(fchmod)(fd, rights);
+}
+int chmod(const char *path, mode_t rights) {
+    GUARD_PATH("chmod", path, 0);
+    return REAL(chmod)(path, rights);
+}
+int rename(const char *from, const char *to) {
+    GUARD_PATH("rename", to, 0);
+    return REAL(rename)(from, to);
+}
+int link(const char *from, const char *to) {
+    GUARD_PATH("link", to, 1);
+    return REAL(link)(from, to);
+}
+int unlink(const char *path) {
+    GUARD_PATH("unlink", path, 0);
+    return REAL(unlink)(path);
+}
+int remove(const char *path) {
+    GUARD_PATH("unlink", path, 0);
+    return REAL(remove)(path);
+}
+int fallocate(int fd, int how, off_t at, off_t size) {
+    GUARD_FD("fallocate", fd, 1, );
+    return REAL(fallocate)(fd, how, at, size);
+}
+int unlinkat(int at, const char *path, int flags) {
+    GUARD_PATH("unlink", path, 0);
+    return REAL(unlinkat)(at, path, flags);
+}
+int mkdir(const char *path, mode_t rights) {
+    GUARD_PATH("mkdir", path, 1);
+    return REAL(mkdir)(path, rights);
+}
+int rmdir(const char *path) {
+    GUARD_PATH("rmdir", path, 0);
+    return REAL(rmdir)(path);
+}
+
+#define OPENING(name, symbol) \
+    int symbol(const char *path, int flags, ...) { \
+        va_list more; \
+        va_start(more, flags); \
+        mode_t rights = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0; \
+        va_end(more); \
+        if (flags & (O_CREAT | O_TRUNC)) { GUARD_PATH("open", path, 1); } \
+        return REAL(symbol)(path, flags, rights); \
+    }
+OPENING("open", open)
+OPENING("open", open64)
