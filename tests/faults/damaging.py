@@ -128,19 +128,25 @@ def plain(start: Path, folder: Path, times: int, kind: str, file: Path, chance: 
     home = Home(Path(shutil.copytree(start, folder / f"plain-{kind}")))
     target = home.path / file
     target.chmod(0o644)
-    whole, found = target.read_bytes(), 0
-    for at in places(whole, times, chance, used_only=kind == "zeroed"):
+    whole, tried, found, idle = target.read_bytes(), 0, 0, 0
+    for at in places(whole, 2 * times, chance, used_only=kind == "zeroed"):
         data = bytearray(whole)
         (KINDS | CUT)[kind](data, at, chance)
+        if data == whole:  # zeros where there were zeros
+            idle += 1
+            continue
         target.write_bytes(data)
+        tried += 1
         if file.parts[0] == "models":
             found += model_problem(home, file.parts[1]) is not None
         elif file.parts[0] == "landing":
             found += len(_landing(home)) == 1
         else:
             found += len(_snapshot(home, read_manifest(home)["snapshot"])) == 1
+        if tried == times:
+            break
     shutil.rmtree(home.path)
-    return times, found, 0
+    return tried, found, idle
 
 
 UNPUBLISHED = """

@@ -169,6 +169,7 @@ def main() -> int:
     ask.add_argument("--call", type=int)
     ask.add_argument("--every", type=int, default=1, help="only each such call")
     ask.add_argument("--each-kind", action="store_true")
+    ask.add_argument("--at-most", type=int, help="so many points, spread over those chosen")
     ask.add_argument("--workers", type=int, default=2)
     ask.add_argument("--json", action="store_true")
     asked = ask.parse_args()
@@ -191,6 +192,8 @@ def suite(asked: argparse.Namespace, work: Path) -> int:
     found = calls(log)
     chosen = points(found, tuple(asked.fate or FATES), asked.each_kind)
     chosen = [p for p in chosen if asked.call in (None, p.call.number) and p.call.number % asked.every == 0]
+    if asked.at_most:
+        chosen = chosen[:: -(-len(chosen) // asked.at_most)]
     begin = time.monotonic()
     with ThreadPoolExecutor(asked.workers) as pool:  # each thread only waits for its children
         results = list(pool.map(lambda point: tried(point, start, work, wanted, before), chosen))

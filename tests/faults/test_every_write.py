@@ -1,5 +1,5 @@
-"""Kill it at any write call, fill or break the disk there, run it again: the same database (a call of each kind; all of them by
-`python -m tests.faults.every_write`)."""
+"""Kill it at any write call, fill or break the disk there, run it again: the same database (a call of every third kind; all
+of them by `python -m tests.faults.every_write`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(compiler() is None, reason="needs Linux and a C 
 
 
 @pytest.mark.slow(30)
-def test_day__disturbed_at_a_call_of_each_kind_converges(finished, tmp_path, figure):
+def test_day__disturbed_at_calls_of_many_kinds_converges(finished, tmp_path, figure):
     command = [
         sys.executable,
         "-m",
@@ -41,4 +41,4 @@ def test_day__disturbed_at_a_call_of_each_kind_converges(finished, tmp_path, fig
     )
     assert found["problems"] == []
     assert (found["lost"], found["torn"]) == (0, 0)
-    assert found["tried"] == found["converged"] >= 20 and found["met"] >= found["tried"] // 2
+    assert found["tried"] == found["converged"] >= 8 and found["met"] >= found["tried"] // 2
