@@ -251,8 +251,10 @@ class Database:
         except duckdb.Error as error:
             raise translate(error, self.home.database) from error
         finally:
-            if con is not None:
-                con.close()
-            with _CHANGED:
-                _OPEN[self.home.database] -= 1
-                _CHANGED.notify_all()
+            try:
+                if con is not None:
+                    con.close()
+            finally:  # a disk that fails even then must not keep this process from publishing for ever
+                with _CHANGED:
+                    _OPEN[self.home.database] -= 1
+                    _CHANGED.notify_all()
