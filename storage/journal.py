@@ -12,10 +12,14 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
 
 from storage.home import Home, write_durably
 
 _HEAD = 40  # bytes at the beginning of a log that name the database and count its checkpoints: another log begins otherwise
+_PIECE = 1 << 20
+_last: dict[Path, tuple[tuple[int, str], int, hashlib._Hash]] = {}  # of a log: which it is, how far it was read, the digest
 
 
 @dataclass(frozen=True)
@@ -82,21 +86,39 @@ def log_changed(home: Home) -> bool:
     number, or one that was cut: that commits are gone, ``lost`` tells.
     """
     marks = [commit.log for commit in commits(home) if commit.log is not None]
-    try:
-        found = home.log.read_bytes() if marks else b""
-    except OSError:
+    if not marks:
         return False
-    head = found[:_HEAD].hex()
-    for begins, size, digest in reversed(marks):
-        if begins == head and size <= len(found):
-            return hashlib.sha256(found[:size]).hexdigest() != digest
+    try:
+        with home.log.open("rb") as file:
+            head, whole = file.read(_HEAD).hex(), file.seek(0, os.SEEK_END)
+            for begins, size, digest in reversed(marks):
+                if begins == head and size <= whole:
+                    return _read(file, 0, size, hashlib.sha256()).hexdigest() != digest
+    except OSError:
+        pass
     return False
 
 
 def _mark(home: Home) -> tuple[str, int, str] | tuple[()]:
-    """What the write-ahead log is now; nothing where there is none."""
+    """What the write-ahead log is now; nothing where there is none. What this process has read before is not read again."""
     try:
-        found = home.log.read_bytes()
+        with home.log.open("rb") as file:
+            head, size = file.read(_HEAD).hex(), file.seek(0, os.SEEK_END)
+            this = (os.fstat(file.fileno()).st_ino, head)
+            before, offset, known = _last.get(home.log, (None, 0, hashlib.sha256()))
+            if before != this or size < offset:
+                offset, known = 0, hashlib.sha256()
+            digest = _read(file, offset, size, known.copy())
     except OSError:
         return ()
-    return found[:_HEAD].hex(), len(found), hashlib.sha256(found).hexdigest()
+    _last[home.log] = (this, size, digest)
+    return head, size, digest.hexdigest()
+
+
+def _read(file: IO[bytes], begin: int, end: int, digest: hashlib._Hash) -> hashlib._Hash:
+    """The digest after these bytes of the file too."""
+    file.seek(begin)
+    while begin < end and (part := file.read(min(_PIECE, end - begin))):
+        digest.update(part)
+        begin += len(part)
+    return digest

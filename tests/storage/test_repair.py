@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import hashlib
 import random
 import shutil
 import subprocess
@@ -90,6 +91,11 @@ def test_journal__tells_the_commits_since_the_publish_with_their_steps(interrupt
     assert [commit.step for commit in told if commit.step] == ["store_prices/AAA", "forecast/2026-11-19..2026-11-19"]
     assert [commit.number for commit in told] == list(range(told[0].number, told[0].number + len(told)))
     assert {commit.run_id for commit in told if commit.step} == {"run2"}
+    log = log_of(interrupted).read_bytes()
+    sizes = [size for _, size, _ in (commit.log for commit in told)]
+    assert sizes == sorted(sizes) and sizes[-1] == len(log)
+    for _, size, digest in (commit.log for commit in told):  # each was counted on from the one before
+        assert digest == hashlib.sha256(log[:size]).hexdigest()
 
 
 def test_log__that_is_whole_is_replayed_and_nothing_is_lost(torn):
