@@ -92,7 +92,7 @@ def test_journal__tells_the_commits_since_the_publish_with_their_steps(interrupt
     assert [commit.number for commit in told] == list(range(told[0].number, told[0].number + len(told)))
     assert {commit.run_id for commit in told if commit.step} == {"run2"}
     log = log_of(interrupted).read_bytes()
-    marks = [commit.log for commit in told if commit.log is not None and commit.log[0] == log[:40].hex()]  # not of one before it
+    marks = [commit.log for commit in told if commit.log is not None and commit.log[0] == log[:40].hex()]
     sizes = [size for _, size, _ in marks]
     assert len(sizes) > 1 and sizes == sorted(set(sizes)) and sizes[-1] == len(log)
     for _, size, digest in marks:  # each counts on from the one before
