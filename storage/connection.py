@@ -58,17 +58,18 @@ def open_database(
     Raises DatabaseLocked (naming the process), DatabaseCorrupt, SchemaTooNew, StorageError. Never creates over a file
     that is empty or not a database.
     """
-    if path.exists():
-        try:
-            refuse_unless_database(path, restore)
-        except OSError as error:
-            raise StorageError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+    # Not a look into the file: POSIX takes all of a process' locks on a file away when any descriptor of it is closed, DuckDB's
+    # too, where another connection of this process has it open; a second program could then write at the same time.
+    if path.exists() and (path.is_dir() or not path.stat().st_size):
+        refuse_unless_database(path, restore)
     give_up, pause = time.monotonic() + lock_wait, 0.02
     while True:
         try:
             con = duckdb.connect(str(path), read_only=read_only, config=config(memory_mb))
             break
         except duckdb.Error as error:
+            if any(words in str(error) for words in ("not a valid DuckDB", "duckdb_extension")):
+                refuse_unless_database(path, restore)  # nobody has it open
             problem = translate(error, path, restore)
             if not isinstance(problem, DatabaseLocked) or time.monotonic() + pause > give_up:
                 raise problem from error

@@ -28,6 +28,8 @@ def test_day__disturbed_at_calls_of_many_kinds_converges(finished, tmp_path, fig
         "--folder",
         tmp_path,
         "--each-kind",
+        "--at-most",
+        "9",
         "--json",
     ]
     done = subprocess.run(

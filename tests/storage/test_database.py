@@ -258,3 +258,34 @@ def test_kill__in_the_middle_of_a_write_leaves_the_committed_rows_and_no_others(
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, check=False)
     assert killed.returncode == -9
     assert (_count(db), db.step_done("run2", "ingest")) == (1, None)
+
+
+ANOTHER = """
+import sys
+from pathlib import Path
+from forecasting.errors import DatabaseLocked
+from storage.connection import open_database
+try:
+    open_database(Path(sys.argv[1]), lock_wait=0)
+    print("opened")
+except DatabaseLocked:
+    print("locked")
+"""
+
+
+def test_file__kept_open_is_locked_for_other_programs_however_often_it_is_opened_here(tmp_path):
+    """POSIX takes a process' locks on a file away with the first descriptor of it that is closed, whoever opened that one."""
+    home = Home(tmp_path / "home")
+    db = Database(home)
+
+    def another() -> str:
+        command = [sys.executable, "-c", ANOTHER, str(home.database)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
+
+    with db.kept_open():
+        assert another() == "locked"
+        with db.reading():
+            pass
+        Database(home)
+        assert another() == "locked"
+    assert another() == "opened"
