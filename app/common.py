@@ -86,8 +86,9 @@ def print_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str] = ()) -> No
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON: dates as ISO text, numbers that are not finite as null, keys in the order given."""
+    """One line of JSON, at once: dates as ISO text, numbers that are not finite as null, keys in the order given."""
     sys.stdout.write(json.dumps(plain(value), allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.flush()  # a program that reads it may wait for it while we go on, as `nextclose web` does
 
 
 def plain(value: Any) -> Any:

@@ -29,9 +29,8 @@ def started(made):
         command = [sys.executable, "-m", "app.cli", "web", "--home", str(home), "--port", "0", "--json", *options]
         import os
 
-        process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        around = {**os.environ, "PYTHONUNBUFFERED": "", **environment}  # the line must come without that, too
+        process = subprocess.Popen(command, cwd=ROOT, env=around, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         processes.append(process)
         return process, json.loads(process.stdout.readline())["address"]
 
