@@ -16,7 +16,7 @@ from forecasting.errors import HomeNotWritable, InputError
 
 if TYPE_CHECKING:
     from storage.home import Home
-    from storage.streaming import Stream
+    from storage.sql import Stream
 
 FORMATS = ("csv", "parquet", "xlsx")
 _SHEET_ROWS = 1_048_576  # of a worksheet, with the head
@@ -78,7 +78,7 @@ def _statements(tables: tuple[str, ...], query: str | None) -> dict[str, str]:
 def write(home: Home, order: Order, timeout: float, quiet: bool) -> list[dict[str, Any]]:
     """Write one file; table, file, rows and bytes of each table in it."""
     from app.progress import counting
-    from storage.streaming import stream_sql
+    from storage.sql import stream_sql
 
     counts: dict[str, int] = {}
     with _whole(order.file) as part, _WRITERS[order.form](part) as put:

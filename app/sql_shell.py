@@ -57,7 +57,7 @@ class Shell:
 
     def told(self, text: str) -> bool | None:
         """Do what one statement or one word for the shell says; False when it is to end."""
-        from storage.reading import run_sql
+        from storage.sql import run_sql
 
         if not text:
             return None

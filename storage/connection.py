@@ -15,14 +15,16 @@ from pathlib import Path
 import duckdb
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, SchemaTooNew, StorageError
+from storage.spilling import Spill
 
 STORAGE_VERSION = "v1.5.0"
 MEMORY_MB = 1024
 _MAGIC = b"DUCK"  # at byte 8 of every DuckDB file
 
 
-def config(memory_mb: int = MEMORY_MB, threads: int | None = None) -> dict[str, object]:
-    """The settings of a connection. All connections of one process to one file must use the same."""
+def config(memory_mb: int = MEMORY_MB, threads: int | None = None, spill: Spill | None = None) -> dict[str, object]:
+    """The settings of a connection. All connections of one process to one file must use the same. Without a ``spill``, DuckDB
+    makes its folder beside the file."""
     settings: dict[str, object] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
@@ -32,6 +34,8 @@ def config(memory_mb: int = MEMORY_MB, threads: int | None = None) -> dict[str, 
     }
     if threads is not None:
         settings["threads"] = threads
+    if spill is not None:
+        settings["temp_directory"] = str(spill.folder)
     return settings
 
 

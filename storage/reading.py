@@ -5,19 +5,11 @@ Each takes an open snapshot (``with open_snapshot(home) as con``) and answers Ro
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
-
-from forecasting.errors import InputError, StorageError
-from storage.home import Home
 
 
 class Rows(NamedTuple):
@@ -181,45 +173,3 @@ def status_summary(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 def _first(found: Rows) -> dict[str, Any] | None:
     return dict(zip(found.columns, found.rows[0], strict=True)) if found.rows else None
-
-
-@dataclass(frozen=True)
-class SqlAnswer:
-    """``rows`` hold JSON values (dates and instants as ISO text); ``truncated``: there were more than the limit."""
-
-    columns: list[str]
-    rows: list[tuple]
-    truncated: bool
-
-
-def run_sql(home: Home, text: str, limit: int = 1000, timeout: float = 10.0, memory_mb: int = 256) -> SqlAnswer:
-    """Run a person's SQL on the snapshot, read-only, in a child process with limits of the operating system.
-
-    DuckDB cannot bound a statement's time and memory from inside, so the child is killed when it takes longer than
-    ``timeout`` seconds. Raises InputError for SQL that is wrong, forbidden or too heavy, StorageError without a snapshot.
-    """
-    if not home.snapshot.exists():
-        raise StorageError(f"nothing is published in {home.path} yet; run `nextclose run` or `nextclose demo` first")
-    order = {"home": str(home.path), "sql": text, "limit": limit, "timeout": timeout, "memory_mb": memory_mb}
-    try:
-        child = subprocess.run(
-            [sys.executable, "-m", "storage.query_child"],
-            input=json.dumps(order).encode(),
-            capture_output=True,
-            timeout=timeout,
-            cwd=Path(__file__).parent.parent,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise InputError(
-            f"the query took longer than {timeout:g} seconds and was stopped; narrow it or give it more time"
-        ) from error
-    try:
-        answer = json.loads(child.stdout)
-    except ValueError as error:
-        raise InputError(
-            f"the query needed more than {memory_mb} MB or {timeout:g} seconds and was stopped; narrow it"
-        ) from error
-    if "error" in answer:
-        raise (StorageError if answer["kind"] == "storage" else InputError)(answer["error"])
-    return SqlAnswer(answer["columns"], [tuple(row) for row in answer["rows"]], answer["truncated"])

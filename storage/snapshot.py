@@ -24,6 +24,7 @@ from storage.database import Database
 from storage.home import Home, fsync_folder
 from storage.journal import begin_anew
 from storage.manifest import TableDigest, combined, digest_tables, read_manifest, tables_of, write_manifest
+from storage.spilling import Spill, new_spill
 
 # What a run that was killed had begun to write, and nobody knows; only the lease's holder writes any of it.
 _LEFTOVERS = (".snapshot-*", ".manifest.json-*", "..commits-*", "landing/.*.parquet-*")
@@ -123,17 +124,23 @@ def _seal_file(path: Path) -> str:
     return digest
 
 
-def open_snapshot(home: Home, memory_mb: int = 512, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+def open_snapshot(
+    home: Home, memory_mb: int = 512, threads: int | None = None, spill: Spill | None = None
+) -> duckdb.DuckDBPyConnection:
     """A read-only connection to the newest snapshot: no files, no network, no extensions, settings locked.
 
     Use it as a context manager, and open it anew to see newer runs. Every call is an instance of its own: DuckDB would
-    hand out an instance it still has open for the path, and with it the content before the last rename.
+    hand out an instance it still has open for the path, and with it the content before the last rename. What does not fit
+    into ``memory_mb`` goes to ``spill`` (a new one unless told), not to the folder in which the command was typed.
     """
     if not home.snapshot.exists():
         raise StorageError(f"nothing is published in {home.path} yet; run `nextclose run` or `nextclose demo` first")
     refuse_unless_database(home.snapshot, _AGAIN)
-    con = duckdb.connect(":memory:", config=config(memory_mb, threads))
+    spill = spill or new_spill()
+    con = duckdb.connect(":memory:", config=config(memory_mb, threads, spill))
     try:
+        # Given to connect() this bound is shown by DuckDB and not kept.
+        con.execute(f"SET GLOBAL max_temp_directory_size = '{spill.most_mb}MiB'")
         con.execute("SET GLOBAL TimeZone = 'UTC'")
         con.execute(f"ATTACH '{str(home.snapshot).replace(chr(39), chr(39) * 2)}' AS snapshot (READ_ONLY)")
         con.execute("USE snapshot")

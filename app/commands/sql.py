@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from app.common import TABULAR, Tabular
 
 if TYPE_CHECKING:
-    from storage.reading import SqlAnswer
+    from storage.sql import SqlAnswer
 
 _FEW = 3  # rows that are told in full where they are too wide for the terminal
 
@@ -33,7 +33,7 @@ def sql(
       nextclose sql "SELECT symbol, close FROM prices WHERE session = '2013-03-01'" --json
       nextclose sql "FROM scoreboard" --csv > scoreboard.csv
     """
-    from storage.reading import run_sql
+    from storage.sql import run_sql
 
     check_limits(limit, timeout)
     show_rows(common, run_sql(common.opened(), query, limit=limit, timeout=timeout))

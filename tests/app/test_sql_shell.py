@@ -149,7 +149,7 @@ def test_attack_by_sql__is_refused_by_sql_and_export(copied, tmp_path, figure):
     assert {p: p.stat().st_mtime_ns for p in copied.rglob("*") if p.is_file()} == before
     figure(f"attacks by SQL: {blocked} blocked / {len(typed)} tried; largest child {largest:,.0f} MB")
     assert blocked == len(typed), list(zip(typed, codes, said, strict=True))
-    assert largest < 256 + 1024  # the address space that a child may have; DuckDB's own limit is 256 of it
+    assert largest < 512
 
 
 def test_export__csv_parquet_and_excel_hold_the_same_rows(copied, tmp_path, capsys):
