@@ -14,15 +14,8 @@ from sources.synthetic import SyntheticSource
 SYMBOLS = ("AAA", "BBB", "CCC")
 SESSIONS = 320  # of XNYS from 2020-01-02: the last one is 2021-04-09
 LAST = "2021-04-09"
-SETTINGS = """
-[universe]
-symbols = ["AAA", "BBB", "CCC"]
-
-[source]
-name = "synthetic"
-chunk = 2
-options = { symbols = ["AAA", "BBB", "CCC"], sessions = 320, start = "2020-01-02", events = false }
-
+# Learnt in a second; forecasts nothing.
+NETWORK = """
 [lstm]
 features = ["ret", "range"]
 lookback = 20
@@ -40,6 +33,18 @@ valid_sessions = 40
 test_sessions = 60
 plots = false
 """
+SETTINGS = (
+    """
+[universe]
+symbols = ["AAA", "BBB", "CCC"]
+
+[source]
+name = "synthetic"
+chunk = 2
+options = { symbols = ["AAA", "BBB", "CCC"], sessions = 320, start = "2020-01-02", events = false }
+"""
+    + NETWORK
+)
 
 
 def tiny_home(folder: Path) -> Path:

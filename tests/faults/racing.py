@@ -32,7 +32,7 @@ def raced(home: Path, manual: bool, at: float) -> dict:
     from flows.daily import daily
     from flows.parameters import Daily
     from forecasting.errors import AlreadyRunning, NextcloseError
-    from tests.faults.simulator import after_close
+    from tests.faults.lives import after_close
 
     now = after_close(DAY).replace(minute=45)
     flows.entry.now_utc = lambda: now

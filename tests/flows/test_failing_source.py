@@ -14,7 +14,7 @@ from storage.database import Database
 from storage.home import Home
 from tasks.policies import Policy
 from tests.sources.yahoo_stand_in import YahooStandIn, chart
-from tests.tiny import SETTINGS
+from tests.tiny import NETWORK
 
 NOW = datetime(2021, 4, 9, 22, 30, tzinfo=UTC)  # 18:30 in New York
 DAYS = [str(day) for day in sessions_between("XNYS", "2020-01-02", "2021-04-09")][-300:]
@@ -35,10 +35,9 @@ def test_day__of_five_hundred_symbols_with_five_percent_of_each_failure(tmp_path
         for n, symbol in enumerate(symbols):
             yahoo.say(symbol, walk(symbol, n))
         yahoo.fail_at_random(0.05, seed=3)
-        tiny = SETTINGS[SETTINGS.index("[lstm]") :]
         source = f'[source]\nname = "yahoo"\noptions = {{ base_url = "{yahoo.url}", waits = [0, 0, 0], timeout_seconds = 2 }}\n'
         universe = f"[universe]\nsymbols = {symbols!r}\n".replace("'", '"')
-        (home / "settings.toml").write_text(universe + source + tiny, encoding="utf-8")
+        (home / "settings.toml").write_text(universe + source + NETWORK, encoding="utf-8")
         monkeypatch.setattr("flows.entry.now_utc", lambda: NOW)
         monkeypatch.setattr(Policy, "delay", lambda self, retry: 0.0)  # the stand-in is no better for being left alone
         report = daily(Daily(home=str(home)))
