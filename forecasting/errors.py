@@ -21,6 +21,7 @@
     ├── DataError                  4   the data at hand does not allow the step
     │   ├── NotEnoughHistory       4
     │   ├── ConstantSeries         4
+    │   ├── WildForecast           4   a forecast that cannot be meant is held back
     │   └── StaleSymbol            4
     ├── StorageError               5   the database, the snapshot or the disk
     │   ├── DatabaseLocked         5
@@ -199,6 +200,18 @@ class ConstantSeries(DataError):
     def __init__(self, symbol: str, sessions: int) -> None:
         super().__init__(f"{symbol} did not move in its last {sessions} sessions; check the source or leave the symbol out")
         self.symbol, self.sessions = symbol, sessions
+
+
+class WildForecast(DataError):
+    """A forecast that is no number, or farther away than anything in the symbol's history makes likely."""
+
+    def __init__(self, symbol: str, forecaster: str, deviations: float) -> None:
+        found = "no number" if deviations != deviations else f"{deviations:,.0f} standard deviations of its history away"
+        super().__init__(
+            f"the forecast of {symbol} by {forecaster} is {found} and was held back; look at its bars with "
+            "`nextclose quality`, or train anew with `nextclose retrain --force`"
+        )
+        self.symbol, self.forecaster, self.deviations = symbol, forecaster, deviations
 
 
 class StaleSymbol(DataError):

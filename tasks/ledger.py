@@ -14,7 +14,10 @@ from tasks.policies import COMPUTE, DATABASE
 from tasks.run import Receipt, Run, refusal_of, refusal_rows, short_digest
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from forecasting.inputs import Inputs
+    from forecasting.outlook import Refused
     from storage.registry import Serving
 
 Sessions = tuple[date, ...]
@@ -69,6 +72,7 @@ def forecast(run: Run, sessions: Sessions) -> Receipt:
     model, inputs, macro = model_of(run, serving.model_id), inputs_of(run, serving.model_id), macro_of(run)
     symbols = [symbol for symbol in run.symbols if symbol not in run.refusals]
     frame, refused = outlook(model, inputs, symbols, list(sessions), target_session)
+    frame, refused, wild = _without_the_wild(frame, refused, serving.forecaster)
     late = {symbol: error for symbol, origin, error in refused if origin == run.origin}
     if late and not (frame["origin"] == pd.Timestamp(run.origin)).any():
         first = next(iter(late.values()))
@@ -93,7 +97,23 @@ def forecast(run: Run, sessions: Sessions) -> Receipt:
         if late:
             rows_late = refusal_rows([run.refusals[symbol] for symbol in late], run.origin)
             append_quarantine(tx, rows_late, run.source_name or "stored", run.now)
-    return Receipt(rows, text=f"{rows:,} forecasts")
+    return Receipt(rows, text=f"{rows:,} forecasts" + (f"; wild answers of rivals: {wild}" if wild else ""))
+
+
+def _without_the_wild(frame: pd.DataFrame, refused: list[Refused], serving: str) -> tuple[pd.DataFrame, list[Refused], int]:
+    """A symbol whose served forecast is held back gets none at all, as every other that is refused. What a rival says stays, so
+    that its record is no better than it is; how often one was wild is counted."""
+    import pandas as pd
+
+    from forecasting.errors import WildForecast
+
+    wild = [(symbol, origin, error) for symbol, origin, error in refused if isinstance(error, WildForecast)]
+    served = {(symbol, pd.Timestamp(origin)) for symbol, origin, error in wild if error.forecaster == serving}
+    if served:
+        gone = pd.MultiIndex.from_frame(frame[["symbol", "origin"]]).isin(served)
+        frame = frame[~gone].reset_index(drop=True)
+    of_rivals = [one for one in wild if one[2].forecaster != serving]
+    return frame, [one for one in refused if one not in of_rivals], len(of_rivals)
 
 
 @step(DATABASE)
