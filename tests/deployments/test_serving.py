@@ -102,6 +102,33 @@ def test_serve__stopped_in_the_middle_leaves_no_process_and_goes_on_after_the_ne
     assert [schedule["active"] for schedule in retrain["schedules"]] == [False]  # as a person left it
 
 
+@pytest.mark.slow(40)
+def test_server__killed_in_mid_run_comes_back_and_the_run_leaves_what_an_undisturbed_one_leaves(served, first_day, copied):
+    """With -9, while the flow speaks to it: the supervisor starts it again, and the run goes on or is begun again."""
+    import httpx
+
+    from flows.daily import daily
+    from flows.parameters import Daily
+
+    pressed = served.trigger("daily/daily", {"origin": "2021-04-01"})
+    wait_for(lambda: flow_processes(served), f"the process of the run\n{served.log[-2000:]}")
+    [server] = [pid for pid, command in served.children().items() if "deployments.server" in command]
+    os.kill(server, signal.SIGKILL)
+    wait_for(lambda: "the server ended with code -9; it is started again" in served.log, "the supervisor's word")
+
+    def state() -> str | None:
+        try:
+            return served.flow_run(pressed)["state"]["name"]
+        except httpx.TransportError:  # not there yet
+            return None
+
+    wait_for(lambda: state() == "Completed", f"the end of the run\n{served.log[-3000:]}")
+    undisturbed = daily(Daily(home=str(copied), origin="2021-04-01"))
+    with open_snapshot(Home(served.home)) as con:
+        assert ask(con, "SELECT digest FROM store.publication").rows == [(undisturbed["digest"],)]
+    assert verify(Home(served.home)) == []
+
+
 def test_serve__second_run_of_a_deployment_is_cancelled_not_queued(served):
     first = served.trigger("nightly/nightly", {})
     second = served.trigger("nightly/nightly", {})
