@@ -24,6 +24,7 @@ from pathlib import Path
 
 from tests.faults.every_write import made
 from tests.faults.killing import forked
+from tests.faults.telling import telling
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -243,7 +244,12 @@ def suite(start: Path, folder: Path, times: int) -> dict[str, tuple[int, int, in
     work.append(("model under another's name", lambda: exchanged(start, folder)))
     for kind in KINDS | CUT:
         work.append((f"write-ahead log, {kind}", lambda kind=kind: log(start, folder, times, kind, chance)))
-    return {name: one() for name, one in work}
+    return dict(telling(((name, one()) for name, one in work), len(work), _missed))
+
+
+def _missed(found: tuple[str, tuple[int, int, int]]) -> str:
+    name, (damaged, seen, _) = found
+    return "" if seen == damaged else f"{name}: found {seen} of {damaged}"
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from tests.faults.disk import TORN, Call, build, calls, environment, fail
 from tests.faults.killing import be_ready, forked
+from tests.faults.telling import telling
 
 BEFORE, DAY = "2021-03-31", "2021-04-01"
 FATES = ("kill", "tear", "full", "broken")
@@ -196,7 +197,8 @@ def suite(asked: argparse.Namespace, work: Path) -> int:
         chosen = chosen[:: -(-len(chosen) // asked.at_most)]
     begin = time.monotonic()
     with ThreadPoolExecutor(asked.workers) as pool:  # each thread only waits for its children
-        results = list(pool.map(lambda point: tried(point, start, work, wanted, before), chosen))
+        tries = pool.map(lambda point: tried(point, start, work, wanted, before), chosen)
+        results = list(telling(tries, len(chosen), lambda r: r["problem"] and f"{r['point']}: {r['problem']}"))
     bad = [result for result in results if result["problem"]]
     summary = {
         "calls": len(found), "tried": len(results), "met": sum(r["met"] for r in results), "converged": len(results) - len(bad),

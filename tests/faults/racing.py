@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tests.faults.every_write import BEFORE, DAY, day, made
 from tests.faults.killing import be_ready, forked
+from tests.faults.telling import telling
 
 PATIENCE = 2.0  # seconds within which the one that may not write says so
 
@@ -149,7 +150,7 @@ def suite(times: int, start: Path | None, work: Path, as_json: bool) -> int:
     forked(lambda: {"report": day(calm), "modules": sorted(sys.modules)}, work / "calm.json")
     be_ready(json.loads((work / "calm.json").read_text())["modules"])
     wrote, twice, awake, said, slowest, odd = 0, 0, 0, [], 0.0, []
-    for number in range(times):
+    for number in telling(range(times), times):
         home = Path(shutil.copytree(start, work / f"race-{number}"))
         answers = race(home)
         found = [answer["said"] for answer in answers]

@@ -29,6 +29,7 @@ from tests.faults.helpers import HELPERS
 from tests.faults.lives import WORLDS, World, made, one
 from tests.faults.planted import PLANTED
 from tests.faults.simulated_run import FLOWS
+from tests.faults.telling import telling
 
 
 def ready(flow: str) -> None:
@@ -73,7 +74,8 @@ def suite(given: argparse.Namespace, folder: Path) -> int:
     seeds = [given.seed] if given.seed is not None else list(range(given.first, given.first + given.seeds))
     begin = time.monotonic()
     with ThreadPoolExecutor(given.workers) as pool:  # each thread only waits for its children
-        lives = list(pool.map(lambda seed: one(seed, worlds, folder, given.plant), seeds))
+        lived = pool.map(lambda seed: one(seed, worlds, folder, given.plant), seeds)
+        lives = list(telling(lived, len(seeds), lambda found: found[1] and f"seed {found[0].seed}: {found[1]}"))
     HELPERS.mine.end()
     events = sum((life.events for life, _ in lives), Counter())
     failed = [(life, problem) for life, problem in lives if problem]
