@@ -51,7 +51,7 @@ def refuse_unless_database(path: Path, restore: str) -> None:
         raise DatabaseCorrupt(f"{path} is not a DuckDB file; nothing was overwritten; move it away, then {restore}")
 
 
-RESTORE = "restore a copy from backups/ or run `nextclose run` to start a new one"
+RESTORE = "run `nextclose recover`, which brings it back from the published snapshot or the newest good backup"
 
 
 def open_database(
