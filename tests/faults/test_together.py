@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import time
 from pathlib import Path
 
@@ -92,11 +93,16 @@ def test_steps_that_fail_after_writing__are_tried_again_to_the_same_digest(copie
 
 
 @pytest.mark.parametrize("text", ["", "not a database", "DUCK"])
-def test_damaged_database__is_refused_and_not_overwritten(copied, text):
+def test_damaged_database__is_refused_not_overwritten_and_comes_back_by_what_the_error_says(finished, copied, tmp_path, text):
+    """The command of the sentence is typed, the day is run again: the digest of an undisturbed one."""
+    from app.cli import execute
     from forecasting.errors import DatabaseCorrupt
 
+    undisturbed = daily(Daily(home=str(shutil.copytree(finished[0], tmp_path / "calm")), origin="2021-04-01"))
     database = copied / "nextclose.duckdb"
     database.write_text(text)
-    with pytest.raises(DatabaseCorrupt, match=r"nextclose\.duckdb"):
+    with pytest.raises(DatabaseCorrupt, match=r"nextclose\.duckdb.* run `nextclose recover`"):
         daily(Daily(home=str(copied), origin="2021-04-01"))
     assert database.read_text() == text
+    assert execute(["recover", "--home", str(copied)]) == 0
+    assert daily(Daily(home=str(copied), origin="2021-04-01"))["digest"] == undisturbed["digest"]
