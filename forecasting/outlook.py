@@ -12,6 +12,7 @@ from forecasting.errors import DataError, NoNetwork, WildForecast
 from forecasting.inputs import Inputs, rows_at
 from forecasting.metrics import LEVELS, probability_up
 from forecasting.models import Fitted
+from forecasting.targets import log_returns
 
 QUANTILE_COLUMNS = tuple(f"q{round(level * 100):02d}" for level in LEVELS)
 COLUMNS = ("symbol", "origin", "horizon", "forecaster", "target_session", "close", "scale", *QUANTILE_COLUMNS, "p_up")
@@ -63,7 +64,7 @@ def outlook(
 
 def deviations(inputs: Inputs, rows: np.ndarray, quantiles: np.ndarray, horizons: Sequence[int]) -> np.ndarray:
     """How far the farthest of a row's quantiles (log returns [N, H, Q]) is from the close, in standard deviations, [N]; NaN
-    where one of them is no number.
+    where one of them is no number. ``rows`` int [N].
 
     A standard deviation is the present one of the symbol or that of all its returns up to the row, whichever is larger, times
     the root of the horizon: neither a calm month nor a calm past makes a forecast wild.
@@ -71,7 +72,9 @@ def deviations(inputs: Inputs, rows: np.ndarray, quantiles: np.ndarray, horizons
     panel = inputs.panel
     spread = inputs.targets.scale[rows].astype(np.float64)
     reach = np.abs(quantiles).max(axis=-1) / np.sqrt(np.asarray(horizons, dtype=np.float64))
-    for n in np.flatnonzero((reach > WILD * spread[:, None]).any(axis=1)):
+    far = np.flatnonzero((reach > WILD * spread[:, None]).any(axis=1))
+    returns = log_returns(panel) if len(far) else None
+    for n in far:
         first = panel.starts[panel.symbol_index[rows[n]]]
-        spread[n] = max(spread[n], np.diff(np.log(panel.close[first : rows[n] + 1])).std())
+        spread[n] = max(spread[n], np.nanstd(returns[first : rows[n] + 1]))
     return (reach / spread[:, None]).max(axis=1)

@@ -56,6 +56,7 @@ def _take_few_addresses() -> None:
 
 def _limit(memory_mb: int, timeout: float, spill_mb: int) -> None:
     _take_few_addresses()
+    os.umask(0o077)  # what is spilled is nobody else's to read
     most = (memory_mb + _BASE_MB) * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     seconds = math.ceil(timeout) + 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Spill:
 def new_spill() -> Spill:
     """A folder that nobody can guess, in the system's place for such; at most half of what is free there is taken, and nothing
     where the system has no place that can be written to."""
-    name = f"nextclose-{secrets.token_hex(8)}"
+    name = f"nextclose-{uuid.uuid4().hex}"
     try:
         place = Path(tempfile.gettempdir())
         return Spill(place / name, min(SPILL_MB, shutil.disk_usage(place).free // 2**21))

@@ -98,6 +98,19 @@ def test_deviations__are_those_of_a_slow_reading(inputs):
         assert found == pytest.approx(max(np.abs(quantiles[0]).max(), np.abs(quantiles[1]).max() / 5**0.5) / spread)
 
 
+def test_deviations__do_not_take_a_split_for_a_move(fitted, inputs):
+    """20 new shares for an old one, 40 sessions before: a fall of the traded close by 95 %, and no return."""
+    row = rows_at(inputs, [ILL], ORIGIN, SPEC.lookback)[0][ILL]
+    own = (np.arange(PANEL.rows) > row - 40) & (PANEL.symbol_index == PANEL.symbol_index[row])
+    prices = {name: np.where(own, getattr(PANEL, name) / 20, getattr(PANEL, name)) for name in ("open", "high", "low", "close")}
+    split = PANEL.split.copy()
+    split[row - 39] = 20.0
+    after = fitted.inputs(replace(PANEL, **prices, split=split), None)
+    far = np.full((1, 2, 7), 0.5)
+    plain, divided = (deviations(i, np.array([row]), far, (1, 5))[0] for i in (inputs, after))
+    assert plain > 10 and divided == pytest.approx(plain, rel=1e-6)
+
+
 def test_honest_forecasts__are_nowhere_near_the_bound(fitted, inputs):
     """Every forecaster of a model on an ordinary market: at most 5 standard deviations, and 10 is the bound."""
     rows = np.array([row for row in rows_at(inputs, PANEL.symbols, ORIGIN, SPEC.lookback)[0].values()])

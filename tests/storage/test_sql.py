@@ -97,6 +97,7 @@ def test_stream_sql__given_up_on_leaves_nothing_on_the_disk(home, tmp_path, monk
     with stream_sql(home, "SELECT hash(range) AS h FROM range(60000000) ORDER BY h") as stream:
         next(stream.batches)
         [spill] = tmp_path.iterdir()
+        assert spill.stat().st_mode & 0o077 == 0
         assert sum(file.stat().st_size for file in spill.iterdir()) > 100_000_000
     assert list(tmp_path.iterdir()) == []
 
