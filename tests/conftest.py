@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import absl.logging
 import curl_cffi  # noqa: F401  (before TensorFlow, as in a run, which fetches before it trains: after it, it knows no browser)
 import pytest
 from hypothesis import settings
@@ -14,6 +16,10 @@ from hypothesis import settings
 # The same examples in every run, and no verdict from a slow machine.
 settings.register_profile("nextclose", deadline=None, derandomize=True)
 settings.load_profile("nextclose")
+
+# Keras brings a handler that closes its stream when logging is configured anew (a web server does that), unless the stream is
+# the process' own. Under pytest it would be the file that collects the output of all tests: the next one dies of it.
+absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 
 @pytest.fixture(scope="session")
