@@ -32,17 +32,14 @@ def check_database(patient: Patient) -> Check:
         return problem(name, f"{home.log.name} was changed since it was written", "type `nextclose recover`")
     if not opens_apart(home.database):
         return problem(name, f"{home.database.name} or its write-ahead log cannot be read", "type `nextclose recover`")
-    from storage.connection import open_database
+    from storage.connection import opened
 
     try:
-        con = open_database(home.database, read_only=True, lock_wait=0.5)
+        with opened(home.database, read_only=True, lock_wait=0.5) as con:
+            number = schema_number(con)
+            patient.memo["writes"] = con.execute("SELECT writes FROM store.lease WHERE name = 'writer'").fetchone()[0]
     except DatabaseLocked as error:
         return warning(name, str(error).partition(";")[0], "close it there; readers open snapshot.duckdb instead")
-    try:
-        number = schema_number(con)
-        patient.memo["writes"] = con.execute("SELECT writes FROM store.lease WHERE name = 'writer'").fetchone()[0]
-    finally:
-        con.close()
     newest = known_migrations()[-1].number
     if number < newest:
         return warning(name, f"schema {number}, this nextclose has {newest}", f"{RUN}: it is migrated, with a backup")

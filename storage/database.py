@@ -21,12 +21,13 @@ from typing import IO, TYPE_CHECKING
 
 import duckdb
 
-from forecasting.errors import AlreadyRunning, DatabaseLocked, NextcloseError, StorageError
+from forecasting.errors import AlreadyRunning, DatabaseLocked, StorageError
 from storage.append import Appended, append_frame
-from storage.connection import MEMORY_MB, open_database, translate
+from storage.connection import MEMORY_MB, opened, translate
 from storage.home import Home
 from storage.journal import Commit, note
 from storage.migrate import Migration, known_migrations, prepare
+from storage.turns import nobody_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from storage.snapshot import Published
 
 _WRITING: dict[Path, threading.Lock] = {}  # one write at a time in this process; the lease does it between processes
-_OPEN: dict[Path, int] = {}  # connections of this process, for `held_closed`
-_CHANGED = threading.Condition()
 _WRITER: dict[Path, int] = {}  # the thread that is inside a write, to refuse a nested one instead of waiting for ever
 
 # Written in place by storage/runs.py and requests.py; no content, so a write without a step may touch them and nothing else.
@@ -160,8 +159,8 @@ class Database:
         with the first descriptor that is closed, hence no connection of this process may be open (StorageError).
         """
         path = self.home.database
-        with _CHANGED:  # also keeps this process' threads from opening it
-            if not _CHANGED.wait_for(lambda: not _OPEN.get(path), timeout=self.lock_wait):
+        with nobody_here(path, self.lock_wait) as closed:
+            if not closed:
                 raise StorageError(f"{path} is still open in this process; close its connections before publishing")
             with path.open("rb+") as file:
                 self._lock(file)
@@ -240,21 +239,8 @@ class Database:
 
     @contextmanager
     def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with _CHANGED:
-            _OPEN[self.home.database] = _OPEN.get(self.home.database, 0) + 1
-        con = None
         try:
-            con = open_database(self.home.database, memory_mb=self.memory_mb, lock_wait=self.lock_wait)
-            yield con
-        except NextcloseError:
-            raise
+            with opened(self.home.database, memory_mb=self.memory_mb, lock_wait=self.lock_wait) as con:
+                yield con
         except duckdb.Error as error:
             raise translate(error, self.home.database) from error
-        finally:
-            try:
-                if con is not None:
-                    con.close()
-            finally:  # a disk that fails even then must not keep this process from publishing for ever
-                with _CHANGED:
-                    _OPEN[self.home.database] -= 1
-                    _CHANGED.notify_all()

@@ -13,7 +13,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from pathlib import Path
 import duckdb
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, SchemaTooNew
-from storage.connection import open_database, translated
+from storage.connection import open_database, opened, translated
 from storage.home import Home, fsync_folder
 from storage.journal import log_changed
 from storage.lockfile import already_running, lock_holder
@@ -70,44 +70,47 @@ def prepare(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_
             return
         if log_changed(home):  # opened, it would be folded in, and its rows taken for those that were stored
             raise DatabaseCorrupt(f"{home.log} was changed since it was written; run `nextclose recover`")
-        con = _open(home, memory_mb, lock_wait)
-        try:
-            with translated(home.database):
-                number = schema_number(con)
-                newest = migrations[-1].number
-                if number < 0:
-                    raise DatabaseCorrupt(
-                        f"{home.database} is a DuckDB file, but not one of nextclose; choose another --home DIR"
-                    )
-                if number > newest:
-                    raise SchemaTooNew(
-                        f"{home.database} has schema {number}, this nextclose knows {newest}; upgrade nextclose "
-                        f"(older copies are in {home.backups})"
-                    )
-                stale = _views_are_stale(con)
-                if number < newest:
-                    con.execute("CHECKPOINT")
-            if number < newest:
-                con.close()
-                _back_up(home, number)
-                con = open_database(home.database, memory_mb=memory_mb, lock_wait=lock_wait)
-            if number < newest or stale:
+        with _opened(home, memory_mb, lock_wait) as con:
+            number, stale = _found(con, home, migrations[-1].number)
+            if number < migrations[-1].number:
                 with translated(home.database):
-                    _apply(con, tuple(m for m in migrations if m.number > number))
-        finally:
-            con.close()
+                    con.execute("CHECKPOINT")
+            elif stale:
+                with translated(home.database):
+                    _apply(con, ())
+        if number < migrations[-1].number:
+            _back_up(home, number)
+            with _opened(home, memory_mb, lock_wait) as con, translated(home.database):
+                _apply(con, tuple(m for m in migrations if m.number > number))
 
 
-def _open(home: Home, memory_mb: int, lock_wait: float) -> duckdb.DuckDBPyConnection:
+def _found(con: duckdb.DuckDBPyConnection, home: Home, newest: int) -> tuple[int, bool]:
+    """The schema's number, and whether the views are not those of this code; refuses what is not ours, and what is newer."""
+    with translated(home.database):
+        number = schema_number(con)
+        if number < 0:
+            raise DatabaseCorrupt(f"{home.database} is a DuckDB file, but not one of nextclose; choose another --home DIR")
+        if number > newest:
+            raise SchemaTooNew(
+                f"{home.database} has schema {number}, this nextclose knows {newest}; upgrade nextclose "
+                f"(older copies are in {home.backups})"
+            )
+        return number, _views_are_stale(con)
+
+
+@contextmanager
+def _opened(home: Home, memory_mb: int, lock_wait: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection; AlreadyRunning within a second where the process that keeps the file is a run with the lease."""
     soon = min(lock_wait, 0.5)
-    try:
-        return open_database(home.database, memory_mb=memory_mb, lock_wait=soon)
-    except DatabaseLocked:
-        holder = lock_holder(home)
-        if holder is not None:
-            raise already_running(home, holder) from None
-        return open_database(home.database, memory_mb=memory_mb, lock_wait=lock_wait - soon)
+    with ExitStack() as held:
+        try:
+            con = held.enter_context(opened(home.database, memory_mb=memory_mb, lock_wait=soon))
+        except DatabaseLocked:
+            holder = lock_holder(home)
+            if holder is not None:
+                raise already_running(home, holder) from None
+            con = held.enter_context(opened(home.database, memory_mb=memory_mb, lock_wait=lock_wait - soon))
+        yield con
 
 
 def _create(home: Home, migrations: tuple[Migration, ...], memory_mb: int) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from forecasting.errors import DatabaseCorrupt, NextcloseError, StorageError
 from storage.backup import Backup, backups, problems
-from storage.connection import open_database
+from storage.connection import open_database, opened
 from storage.database import Database
 from storage.home import Home, fsync_folder
 from storage.journal import Commit, begin_anew, log_changed, lost
@@ -190,24 +190,19 @@ def opens_apart(path: Path) -> bool:
 def _opens(path: str) -> None:
     con = open_database(Path(path), lock_wait=0.0)
     con.execute("SELECT count(*) FROM store.lease").fetchone()
+    con.execute("CHECKPOINT")
     con.close()
 
 
 def _writes(home: Home) -> int:
-    con = open_database(home.database)
-    try:
+    with opened(home.database) as con:
         return con.execute("SELECT writes FROM store.lease WHERE name = 'writer'").fetchone()[0]
-    finally:
-        con.close()
 
 
 def _origins(home: Home) -> set[date]:
     """The sessions with forecasts."""
-    con = open_database(home.database, read_only=True)
-    try:
+    with opened(home.database, read_only=True) as con:
         return {row[0] for row in con.execute("SELECT DISTINCT origin FROM store.forecasts").fetchall()}
-    finally:
-        con.close()
 
 
 def _published_sessions(home: Home) -> set[date]:

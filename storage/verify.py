@@ -9,13 +9,14 @@ import hashlib
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import duckdb
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, NextcloseError
-from storage.connection import open_database
+from storage.connection import opened
 from storage.home import Home
 from storage.journal import log_changed
 from storage.landing import landing_files, landing_problem
@@ -37,10 +38,7 @@ class Finding:
 
 
 def verify(home: Home, lock_wait: float = 10.0) -> list[Finding]:
-    """What differs from the last publish, one finding each; [] when all is well. Raises DatabaseLocked while a run writes.
-
-    Opens the file read-only, except where a log was left by a killed run, which DuckDB then folds in.
-    """
+    """What differs from the last publish, one finding each; [] when all is well. Raises DatabaseLocked while a run writes."""
     try:
         manifest = read_manifest(home)
     except DatabaseCorrupt as error:
@@ -87,11 +85,11 @@ def _database(home: Home, expected: dict[str, TableDigest], schema: int, lock_wa
     findings = []
     if not home.database.exists():
         return [Finding("database", home.database.name, "the file is missing; restore it from a copy")]
-    con: duckdb.DuckDBPyConnection | None = None
-    try:
+    with ExitStack() as held:
+        con: duckdb.DuckDBPyConnection | None = None
         for name, table in sorted(expected.items()):
             try:
-                con = con or open_database(home.database, read_only=not _has_log(home), lock_wait=lock_wait)
+                con = con or held.enter_context(opened(home.database, read_only=True, lock_wait=lock_wait))
                 if _moved(con, name, schema):
                     what = f"its rows went into other tables with a newer nextclose (schema {schema_number(con)})"
                     findings.append(Finding("unpublished", name, f"{what}; run `nextclose run` to publish it again"))
@@ -102,12 +100,8 @@ def _database(home: Home, expected: dict[str, TableDigest], schema: int, lock_wa
             except (duckdb.Error, UnicodeDecodeError) as error:
                 text = " ".join(str(error).split())[:160]
                 findings.append(Finding("database", name, f"cannot be read ({text}); restore the file from a copy"))
-                if con is not None:  # DuckDB gives a connection up for good after some kinds of damage
-                    con.close()
-                    con = None
-    finally:
-        if con is not None:
-            con.close()
+                held.close()  # DuckDB gives a connection up for good after some kinds of damage
+                con = None
     return findings
 
 
@@ -115,10 +109,6 @@ def _moved(con: duckdb.DuckDBPyConnection, table: str, schema: int) -> bool:
     """Whether a table of the manifest is gone because a migration since then took it away."""
     there = con.execute("SELECT 1 FROM duckdb_tables() WHERE schema_name = 'store' AND table_name = ?", [table]).fetchone()
     return there is None and schema_number(con) > schema
-
-
-def _has_log(home: Home) -> bool:
-    return home.database.with_name(home.database.name + ".wal").exists()
 
 
 def _compared(name: str, expected: TableDigest, found: TableDigest) -> list[Finding]:
@@ -157,11 +147,8 @@ def _snapshot(home: Home, expected: dict) -> list[Finding]:
 
 def _models(home: Home, lock_wait: float) -> list[Finding]:
     try:
-        con = open_database(home.database, read_only=not _has_log(home), lock_wait=lock_wait)
-        try:
+        with opened(home.database, read_only=True, lock_wait=lock_wait) as con:
             ids = [row[0] for row in con.execute("SELECT model_id FROM store.models ORDER BY model_id").fetchall()]
-        finally:
-            con.close()
     except (NextcloseError, duckdb.Error, UnicodeDecodeError):
         return []  # the database's own findings say it
     problems = ((model_id, model_problem(home, model_id)) for model_id in ids)

@@ -26,6 +26,7 @@ static long wanted = 0;
 static int mode = COUNT;
 static atomic_long passed = 0;
 static int log_descriptor = -1;
+static char gate[PATH_MAX];
 
 #define REAL(name) ({ static __typeof__(&name) found; if (!found) found = dlsym(RTLD_NEXT, #name); found; })
 
@@ -39,6 +40,17 @@ void faulty_disk(const char *path, long number, int what, int log) {
     log_descriptor = log;
     atomic_store(&passed, 0);
     folder_length = strlen(folder);
+}
+
+/* From now on whoever has read the head of a database goes on only when the file `path` is gone; `path`.met says that it waits. */
+void faulty_disk_gate(const char *path) { strncpy(gate, path, sizeof gate - 5); }
+
+static void at_the_gate(size_t size, off64_t at) {
+    if (!gate[0] || at != 0 || size != 12288) return;
+    char met[PATH_MAX];
+    snprintf(met, sizeof met, "%s.met", gate);
+    close(REAL(open)(met, O_WRONLY | O_CREAT, 0644));
+    while (access(gate, F_OK) == 0) usleep(2000);
 }
 
 static int inside(const char *path) {
@@ -84,6 +96,16 @@ static void die(void) { kill(getpid(), SIGKILL); for (;;) pause(); }
         if (fate > 0) { errno = fate; return -1; } \
     }
 
+ssize_t pread(int fd, void *data, size_t size, off_t at) {
+    ssize_t done = REAL(pread)(fd, data, size, at);
+    at_the_gate(size, at);
+    return done;
+}
+ssize_t pread64(int fd, void *data, size_t size, off64_t at) {
+    ssize_t done = REAL(pread64)(fd, data, size, at);
+    at_the_gate(size, at);
+    return done;
+}
 ssize_t write(int fd, const void *data, size_t size) {
     GUARD_FD("write", fd, 1, REAL(write)(fd, data, size / 2));
     return REAL(write)(fd, data, size);

@@ -62,6 +62,14 @@ def fail(folder: Path, fate: str = "count", number: int = 0, log: Path | None = 
     library.faulty_disk(f"{folder}/".encode(), number, FATES[fate], descriptor)
 
 
+def gate(path: Path) -> None:
+    """From now on this process waits between the reading of a database's head and the opening that follows, until ``path`` is
+    gone; ``path`` with ``.met`` added says that it does."""
+    library = ctypes.CDLL(None)
+    library.faulty_disk_gate.argtypes = [ctypes.c_char_p]
+    library.faulty_disk_gate(str(path).encode())
+
+
 def calls(log: Path) -> list[Call]:
     """What ``fail`` wrote down."""
     found = []

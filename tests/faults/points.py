@@ -88,9 +88,9 @@ def _in_the_words_of_duckdb(word: str) -> None:
 
 def install() -> None:
     """Put the places in; nothing happens at them until ``watch``."""
-    import storage.database as database
+    import storage.connection as connection
 
-    real_open, real_fsync, real_write = database.open_database, os.fsync, os.write
+    real_open, real_fsync, real_write = connection.open_database, os.fsync, os.write
 
     def fsync(descriptor: int) -> None:
         _at_descriptor("fsync", descriptor)
@@ -100,7 +100,7 @@ def install() -> None:
         _at_descriptor("write", descriptor)
         return real_write(descriptor, data)
 
-    database.open_database = lambda *args, **kwargs: Watched(real_open(*args, **kwargs))
+    connection.open_database = lambda *args, **kwargs: Watched(real_open(*args, **kwargs))
     os.fsync, os.write = fsync, write
     sys.addaudithook(_audited)
 

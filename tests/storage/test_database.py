@@ -78,7 +78,7 @@ def test_writing__a_commit_that_did_not_last_is_noticed_by_reading_it_back(db, l
         def __getattr__(self, name):
             return getattr(self.con, name)
 
-    import storage.database as module
+    import storage.connection as module
 
     real = module.open_database
     monkeypatch.setattr(module, "open_database", lambda *a, **k: Lying(real(*a, **k)))
