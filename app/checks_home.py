@@ -15,10 +15,10 @@ NOTHING = "nothing is stored yet"
 def check_database(patient: Patient) -> Check:
     """Does the file open, and is its schema this code's?"""
     from forecasting.errors import DatabaseLocked
+    from storage.apart import opens_apart
     from storage.journal import log_changed
     from storage.lockfile import lock_holder
     from storage.migrate import known_migrations, schema_number
-    from storage.repair import opens_apart
 
     home, name = patient.home, "database"
     if not home.database.exists():

@@ -2,7 +2,7 @@
 
     nextclose-20261120T050000Z-3f2a91c07d1e/
         backup.json        what is in it: bytes and SHA-256 of each file, content digest of the database, sealed
-        nextclose.duckdb   the writer's file, checkpointed and closed while it was copied
+        nextclose.duckdb   the writer's file, closed while it was copied, with its log folded in
         settings.toml, models/, landing/
 
 The snapshot and the manifest are not in it: they are published anew from the database when it is brought back. A backup is
@@ -188,20 +188,28 @@ def prune(folder: Path, keep: int) -> list[Path]:
 
 
 def _copy_database(home: Home, target: Path, patience: float) -> None:
-    """The file, checkpointed, while nobody can write it."""
+    """The file with its log folded in, taken while nobody can write it.
+
+    Only the copy is checkpointed: as long as the file itself is what the last publish left, a torn write of it can be mended.
+    """
     db = Database(home, lock_wait=min(patience, 10.0))
+    log = target.with_name(home.log.name)
     give_up = time.monotonic() + patience
     while True:
         try:
-            db.checkpoint()
             with db.held_closed() as path:
                 shutil.copyfile(path, target)
-            _sync(target)
-            return
+                if home.log.exists():
+                    shutil.copyfile(home.log, log)
+            break
         except (DatabaseLocked, StorageError) as error:
             if isinstance(error, DatabaseCorrupt) or time.monotonic() > give_up:
                 raise
             time.sleep(0.2)
+    con = open_database(target)
+    con.execute("CHECKPOINT")
+    con.close()
+    _sync(target)
 
 
 def _files(home: Home) -> Iterator[Path]:

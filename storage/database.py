@@ -96,7 +96,7 @@ class Database:
         migrations: tuple[Migration, ...] | None = None,
     ) -> None:
         self.home, self.memory_mb, self.lock_wait = home, memory_mb, lock_wait
-        prepare(home, known_migrations() if migrations is None else migrations, memory_mb, lock_wait)
+        self.mended = prepare(home, known_migrations() if migrations is None else migrations, memory_mb, lock_wait)
 
     def lease(self, holder: str) -> AbstractContextManager[Lease]:
         """The right to write, as ``hold_lease`` gives it."""
@@ -153,7 +153,7 @@ class Database:
 
     @contextmanager
     def held_closed(self) -> Iterator[Path]:
-        """The file, checkpointed and closed, while nobody can open it: for copying its bytes.
+        """The file, closed, while nobody can open it: for copying its bytes, and those of its log.
 
         It is locked the way DuckDB locks it, so other processes wait or are told. The lock belongs to the process and goes
         with the first descriptor that is closed, hence no connection of this process may be open (StorageError).
@@ -164,8 +164,6 @@ class Database:
                 raise StorageError(f"{path} is still open in this process; close its connections before publishing")
             with path.open("rb+") as file:
                 self._lock(file)
-                if path.with_name(f"{path.name}.wal").exists():
-                    raise StorageError(f"{path} was written by another program in this moment; run again")
                 yield path
 
     def _lock(self, file: IO[bytes]) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from forecasting.errors import HomeNotWritable, StorageError
+
+DAMAGED = "damaged"  # the folder of what a repair replaced
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,12 @@ class Home:
     @property
     def lock(self) -> Path:
         return self.path / ".lock"
+
+    def aside(self) -> Path:
+        """A new folder for what a repair replaces: nothing is thrown away."""
+        folder = self.path / DAMAGED / uuid.uuid4().hex[:12]
+        folder.mkdir(parents=True)
+        return folder
 
     def ensure_writable(self) -> Home:
         """Create the folder where missing and try a write in it; HomeNotWritable names the folder and the cause."""

@@ -194,6 +194,16 @@ def read_manifest(home: Home) -> dict[str, Any]:
     return body
 
 
+def snapshot_is_good(home: Home) -> bool:
+    """Whether the snapshot is the file that the manifest describes."""
+    try:
+        expected = read_manifest(home)["snapshot"]["sha256"]
+        with home.snapshot.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == expected
+    except (DatabaseCorrupt, OSError, KeyError):
+        return False
+
+
 def tables_of(manifest: dict[str, Any]) -> dict[str, TableDigest]:
     return {
         name: TableDigest({int(m): Chunk(*chunk) for m, chunk in table["chunks"].items()})

@@ -24,7 +24,8 @@ from forecasting.errors import DatabaseCorrupt, DatabaseLocked, SchemaTooNew
 from storage.connection import open_database, opened, translated
 from storage.home import Home, fsync_folder
 from storage.journal import log_changed
-from storage.lockfile import already_running, lock_holder
+from storage.lockfile import already_running, lock_holder, take_lock
+from storage.torn_blocks import mend_torn_blocks
 from storage.views import view_statements, views_digest
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -58,30 +59,44 @@ def schema_number(con: duckdb.DuckDBPyConnection) -> int:
     return -1 if other else 0
 
 
-def prepare(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_wait: float) -> None:
+def prepare(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_wait: float) -> str | None:
     """Bring ``home.database`` to the newest schema: create, migrate or leave as it is; views follow.
 
+    A file that a power cut tore is mended first, where the published snapshot can do that without a loss; a sentence about it.
     Raises DatabaseCorrupt, SchemaTooNew, DatabaseLocked, AlreadyRunning, HomeNotWritable.
     """
     home.ensure_writable()
     with _alone(home):
         if not home.database.exists():
             _create(home, migrations, memory_mb)
-            return
+            return None
         if log_changed(home):  # opened, it would be folded in, and its rows taken for those that were stored
             raise DatabaseCorrupt(f"{home.log} was changed since it was written; run `nextclose recover`")
-        with _opened(home, memory_mb, lock_wait) as con:
-            number, stale = _found(con, home, migrations[-1].number)
-            if number < migrations[-1].number:
-                with translated(home.database):
-                    con.execute("CHECKPOINT")
+        try:
+            _bring_up(home, migrations, memory_mb, lock_wait)
+        except DatabaseCorrupt:
+            with take_lock(home, "mend", patience=1.0):
+                mended = mend_torn_blocks(home)
+            if mended is None:
+                raise
+            _bring_up(home, migrations, memory_mb, lock_wait)
+            return mended
+    return None
+
+
+def _bring_up(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_wait: float) -> None:
+    newest = migrations[-1].number
+    with _opened(home, memory_mb, lock_wait) as con:
+        number, stale = _found(con, home, newest)
+        with translated(home.database):
+            if number < newest:
+                con.execute("CHECKPOINT")
             elif stale:
-                with translated(home.database):
-                    _apply(con, ())
-        if number < migrations[-1].number:
-            _back_up(home, number)
-            with _opened(home, memory_mb, lock_wait) as con, translated(home.database):
-                _apply(con, tuple(m for m in migrations if m.number > number))
+                _apply(con, ())
+    if number < newest:
+        _back_up(home, number)
+        with _opened(home, memory_mb, lock_wait) as con, translated(home.database):
+            _apply(con, tuple(m for m in migrations if m.number > number))
 
 
 def _found(con: duckdb.DuckDBPyConnection, home: Home, newest: int) -> tuple[int, bool]:

@@ -1,5 +1,6 @@
 """Bringing a damaged home back: what is wrong, what is kept of it, and from where the rest comes.
 
+    blocks of the database are not whole   the same blocks of the published snapshot, see storage/torn_blocks.py
     the log was changed or cannot be read  it is moved to ``damaged/``; the file holds everything up to the last publish
     the log was torn without a word        the journal of commits says which steps of which runs were lost
     the database was changed or lost rows  the published snapshot, where it is the published file, else the newest good backup
@@ -12,32 +13,28 @@ next daily run, from the sessions after the last forecast on; the ledger makes s
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
-import subprocess
-import sys
 import uuid
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
 from forecasting.errors import DatabaseCorrupt, NextcloseError, StorageError
+from storage.apart import opens_apart
 from storage.backup import Backup, backups, problems
-from storage.connection import open_database, opened
+from storage.connection import opened
 from storage.database import Database
 from storage.home import Home, fsync_folder
 from storage.journal import Commit, begin_anew, log_changed, lost
 from storage.landing import landing_files, landing_problem
 from storage.lease import hold_lease
 from storage.lockfile import take_lock
-from storage.manifest import read_manifest, tables_of
+from storage.manifest import read_manifest, snapshot_is_good, tables_of
 from storage.snapshot import publish
+from storage.torn_blocks import mend_torn_blocks
 from storage.verify import Finding, verify
-
-DAMAGED = "damaged"
-OPENS = "from storage.repair import _opens; import sys; _opens(sys.argv[1])"
 
 
 @dataclass
@@ -69,13 +66,16 @@ def repair(home: Home, now: datetime) -> Repair:
     with take_lock(home, "recover", patience=1.0):
         if log_changed(home):
             _quarantine_log(home, done, "was changed")
-        if not opens_apart(home.database) and not (_quarantine_log(home, done) and opens_apart(home.database)):
+        if not (
+            opens_apart(home.database) or _mended(home, done) or (_quarantine_log(home, done) and opens_apart(home.database))
+        ):
             _replace_database(home, done)
         writes = _writes(home)
         done.lost = lost(home, writes)
         found = verify(home)
-        grave = [finding for finding in found if finding.kind == "database"]
-        if grave:
+        if _grave(found) and _mended(home, done):
+            found = verify(home)
+        if grave := _grave(found):
             done.actions.append(f"{grave[0]}" + (f" and {len(grave) - 1} more" if len(grave) > 1 else ""))
             _replace_database(home, done)
             writes, found = _writes(home), verify(home)
@@ -100,14 +100,25 @@ def publish_again(home: Home, now: datetime) -> str:
         return publish(db, home, run_id or "recovered", now).digest
 
 
+def _grave(found: list[Finding]) -> list[Finding]:
+    return [finding for finding in found if finding.kind == "database"]
+
+
+def _mended(home: Home, done: Repair) -> bool:
+    """Whether single blocks were all that was damaged; they are whole again."""
+    told = mend_torn_blocks(home)
+    done.actions += [told] if told else []
+    return told is not None
+
+
 def _replace_database(home: Home, done: Repair) -> None:
     """Put the snapshot, or the newest good backup, in the place of the database."""
-    aside = _aside(home)
-    for path in (home.database, _log(home)):
+    aside = home.aside()
+    for path in (home.database, home.log):
         if path.exists():
             os.replace(path, aside / path.name)
             done.actions.append(f"{path.name} was moved to {aside.relative_to(home.path)}/")
-    if _snapshot_is_good(home):
+    if snapshot_is_good(home):
         fresh = home.path / f".restore-{uuid.uuid4().hex[:12]}"
         shutil.copyfile(home.snapshot, fresh)
         os.chmod(fresh, 0o644)
@@ -145,53 +156,17 @@ def _newest_good(home: Home) -> Backup | None:
     return next((backup for backup in reversed(backups(home.backups)) if not problems(backup)), None)
 
 
-def _snapshot_is_good(home: Home) -> bool:
-    """Whether the snapshot is the file that the manifest describes."""
-    try:
-        expected = read_manifest(home)["snapshot"]["sha256"]
-        with home.snapshot.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == expected
-    except (NextcloseError, OSError, KeyError):
-        return False
-
-
 def _quarantine_log(home: Home, done: Repair, why: str = "could not be read") -> bool:
     """Move the write-ahead log out of the way, where there is one (whether there was): the file itself holds all that was
     checkpointed."""
-    log = _log(home)
+    log = home.log
     if not log.exists():
         return False
-    aside = _aside(home)
+    aside = home.aside()
     os.replace(log, aside / log.name)
     fsync_folder(home.path)
     done.actions.append(f"the write-ahead log {why} and was moved to {aside.relative_to(home.path)}/")
     return True
-
-
-def opens_apart(path: Path) -> bool:
-    """Whether the file opens, tried in a process of its own on a copy: some damage makes the engine crash, and opening a torn
-    log would fold what is left of it into the file."""
-    with_log = [path, path.with_name(path.name + ".wal")]
-    folder = path.with_name(f".try-{uuid.uuid4().hex[:12]}")
-    folder.mkdir()
-    try:
-        for one in with_log:
-            if one.exists():
-                shutil.copyfile(one, folder / one.name)
-        tried = subprocess.run(
-            [sys.executable, "-c", OPENS, str(folder / path.name)],
-            cwd=Path(__file__).parent.parent, capture_output=True, check=False,
-        )  # fmt: skip
-        return tried.returncode == 0
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _opens(path: str) -> None:
-    con = open_database(Path(path), lock_wait=0.0)
-    con.execute("SELECT count(*) FROM store.lease").fetchone()
-    con.execute("CHECKPOINT")
-    con.close()
 
 
 def _writes(home: Home) -> int:
@@ -231,7 +206,7 @@ def _mend_models(home: Home, findings: list[Finding], done: Repair) -> None:
                 continue
             folder = home.path / Path(wanted[0]).parent
             if folder.exists():
-                os.replace(folder, _aside(home) / folder.name)
+                os.replace(folder, home.aside() / folder.name)
             folder.mkdir(parents=True)
             for name in wanted:
                 shutil.copyfile(backup.path / name, home.path / name)
@@ -244,20 +219,10 @@ def _mend_landing(home: Home, done: Repair) -> None:
     for path in landing_files(home):
         if landing_problem(path) is None:
             continue
-        os.replace(path, _aside(home) / path.name)
+        os.replace(path, home.aside() / path.name)
         kept = [backup.path / "landing" / path.name for backup in reversed(backups(home.backups))]
         good = next((copy for copy in kept if landing_problem(copy) is None), None)
         if good is not None:
             shutil.copyfile(good, path)
         where = "was moved to damaged/" if good is None else f"was taken from the backup {good.parents[1].name}"
         done.actions.append(f"landing file {path.name[:16]} {where}")
-
-
-def _aside(home: Home) -> Path:
-    folder = home.path / DAMAGED / uuid.uuid4().hex[:12]
-    folder.mkdir(parents=True)
-    return folder
-
-
-def _log(home: Home) -> Path:
-    return home.database.with_name(home.database.name + ".wal")

@@ -98,6 +98,8 @@ def _previous(home: Home, identity: str, schema: int) -> dict | None:
 def _copy(db: Database, target: Path) -> None:
     """The bytes of the checkpointed file: many times faster than COPY FROM DATABASE, which compresses everything anew."""
     with db.held_closed() as path:
+        if db.home.log.exists():
+            raise StorageError(f"{path} was written by another program in this moment; run again")
         shutil.copyfile(path, target)
 
 

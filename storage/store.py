@@ -24,6 +24,7 @@ class Store(Protocol):
     """Where a run reads and writes. Each promise is one that a test of ``tests/storage`` or ``tests/faults`` holds."""
 
     home: Home
+    mended: str | None  # what had to be mended when it was opened, a sentence for the person who asked
 
     def lease(self, holder: str) -> AbstractContextManager[Lease]:
         """The right to write, for one holder at a time; AlreadyRunning names who has it."""

@@ -91,6 +91,8 @@ def _opened(asked: Asked, home: Home, settings: Settings, now: datetime) -> Iter
             force_retrain=asked.force_retrain, already=already, last=last, chunk_size=_chunk_size(settings, len(symbols), rows),
         )  # fmt: skip
         tell().opened(run)
+        if db.mended is not None:
+            run.note(db.mended)
         put_meters(run)
         if already is None:
             held.enter_context(_logged(run))

@@ -198,10 +198,10 @@ def log(start: Path, folder: Path, times: int, kind: str, chance: random.Random)
 
 def log_findings(home: Path) -> list[str]:
     """What ``doctor`` and ``recover`` look at: whether the log can be read, and whether a commit is gone."""
+    from storage.apart import opens_apart
     from storage.connection import open_database
     from storage.home import Home
     from storage.journal import log_changed, lost
-    from storage.repair import opens_apart
 
     at = Home(home)
     if log_changed(at):

@@ -21,12 +21,11 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.faults.disk import TORN, Call, build, calls, environment, fail
 from tests.faults.killing import be_ready, forked
-from tests.faults.simulated_run import recovered
+from tests.faults.simulated_run import leftovers
 from tests.faults.telling import telling
 
 BEFORE, DAY = "2021-03-31", "2021-04-01"
@@ -118,9 +117,8 @@ def ended(home: Path) -> dict:
         published = content_digest(con)
     manifest = read_manifest(at)
     found = _database(at, tables_of(manifest), manifest["schema"], 1.0) + _snapshot(at, manifest["snapshot"]) + _models(at, 1.0)
-    known = (".lock", ".migration-lock", ".commits")
-    about = [p.name for p in home.rglob(".*") if p.name not in known]
-    return {"stored": stored, "published": published, "findings": [str(finding) for finding in found], "about": about}
+    findings = [str(finding) for finding in found]
+    return {"stored": stored, "published": published, "findings": findings, "about": leftovers(home)}
 
 
 def tried(point: Point, start: Path, folder: Path, wanted: str, before: str) -> dict:
@@ -135,15 +133,13 @@ def tried(point: Point, start: Path, folder: Path, wanted: str, before: str) -> 
 
     first = ask(lambda: disturbed(home, point))
     seen = ask(lambda: looked_at(home))
-    again, named = ask(lambda: day(home)), None
-    if point.fate == "tear" and "damaged" in seen and "`nextclose recover`" in again.get("error", ""):
-        # Half a block of the engine's own catalogue, as a power cut leaves it: the sentence says what to type.
-        named, again = ask(lambda: recovered(home, datetime.now(UTC)))["lost"], ask(lambda: day(home))
+    torn_block = point.fate == "tear" and "damaged" in seen  # half a block of the engine's own catalogue, as by a power cut
+    again = ask(lambda: day(home))
     last = ask(lambda: ended(home))
     problems = []
     if "error" in first and (first["code"] != 5 or "\n" in first["error"]):
         problems.append(f"was told as: {first['error'][:300]}")
-    if "error" in seen or seen["published"] not in (before, wanted) or ("damaged" in seen and named is None):
+    if "error" in seen or seen["published"] not in (before, wanted) or ("damaged" in seen and not torn_block):
         problems.append(f"in between: {seen}")
     if seen.get("lost"):
         problems.append(f"{seen['lost']} acknowledged commits lost")
@@ -155,7 +151,7 @@ def tried(point: Point, start: Path, folder: Path, wanted: str, before: str) -> 
     answer.unlink()
     return {
         "point": point.name, "met": "killed" in first or "error" in first, "first": first.get("error", ""),
-        "named": named, "lost": seen.get("lost", 0), "torn": int(seen.get("published") == "torn"),
+        "mended": torn_block, "lost": seen.get("lost", 0), "torn": int(seen.get("published") == "torn"),
         "problem": "; ".join(problems),
     }  # fmt: skip
 
@@ -215,7 +211,7 @@ def suite(asked: argparse.Namespace, work: Path) -> int:
     bad = [result for result in results if result["problem"]]
     summary = {
         "calls": len(found), "tried": len(results), "met": sum(r["met"] for r in results), "converged": len(results) - len(bad),
-        "recovered": sum(r["named"] is not None for r in results), "named": sum(r["named"] or 0 for r in results),
+        "mended": sum(r["mended"] for r in results),
         "lost": sum(r["lost"] for r in results), "torn": sum(r["torn"] for r in results),
         "told": sorted({re.sub(r"/\w+-\d+/", "/", r["first"].replace(str(work), ""))[:120] for r in results} - {""})[:20],
         "seconds": round(time.monotonic() - begin), "problems": [f"{r['point']}: {r['problem']}" for r in bad],
@@ -228,8 +224,8 @@ def suite(asked: argparse.Namespace, work: Path) -> int:
         print("\n".join(["errors were told as:", *summary["told"]]))
         print(
             f"{summary['calls']} write calls of a day; {summary['tried']} points tried, {summary['met']} disturbed the run, "
-            f"{summary['converged']} converged ({summary['recovered']} of them after `nextclose recover`, "
-            f"which named {summary['named']} commits to do again), {summary['lost']} acknowledged commits lost, "
+            f"{summary['converged']} converged ({summary['mended']} of them from a file that did not open), "
+            f"{summary['lost']} acknowledged commits lost, "
             f"{summary['torn']} torn reads ({summary['seconds']} s)"
         )
     return 1 if bad else 0

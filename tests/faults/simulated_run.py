@@ -169,7 +169,13 @@ def disorder_in(home: Any, digest: str) -> list[str]:
     found = [str(finding) for finding in _snapshot(home, manifest["snapshot"]) + _landing(home)]
     if manifest["digest"] != digest:
         found.append("the manifest is of another content")
-    return found + [p.name for p in home.path.rglob(".*") if p.name not in (".lock", ".migration-lock", ".commits")]
+    return found + leftovers(home.path)
+
+
+def leftovers(home: Path) -> list[str]:
+    """Hidden files that a killed run left and nobody cleared away."""
+    stay = (".lock", ".migration-lock", ".commits", ".nextclose.duckdb.turn")
+    return [path.name for path in home.rglob(".*") if path.name not in stay]
 
 
 def modules() -> dict:

@@ -18,12 +18,12 @@ from storage.backup import back_up
 from storage.bars import append_bars
 from storage.connection import open_database
 from storage.database import Database
-from storage.home import Home
+from storage.home import DAMAGED, Home
 from storage.journal import Commit, commits, lost
 from storage.landing import save_landing
 from storage.lease import hold_lease
 from storage.ledger import append_forecasts
-from storage.repair import DAMAGED, repair
+from storage.repair import repair
 from storage.snapshot import publish
 from storage.verify import verify
 from tests.storage.by_hand import MONDAY, bars, forecasts

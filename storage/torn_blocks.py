@@ -1,0 +1,117 @@
+"""A checkpoint that a power cut tore: its blocks are taken from the published snapshot, and nothing is lost.
+
+A checkpoint writes the changed part of the engine's catalogue over the old one, in the same blocks of 256 KB, before the head
+of the file names the new state and the log is emptied. Half a block written is a block whose checksum is wrong, and a file that
+no longer opens, although its log still has every commit. The snapshot is the same file, byte for byte, as it was after the
+checkpoint of the last publish; as long as both have the same head, a block of it is what was there before. With the blocks back
+and the log beside it the file opens as if the checkpoint had not begun. It is what databases call a double write buffer; here
+the publish before has written it already.
+
+Format of the file, storage version 1.5: three heads of 4 KB (the file's, and two that take turns), then blocks; each begins
+with a checksum: XOR of 5381 and the products of all following 64-bit words with a constant (DuckDB, src/common/checksum.cpp).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from storage.apart import commits_apart
+from storage.home import Home, fsync_folder
+from storage.journal import commits, log_changed
+from storage.manifest import snapshot_is_good
+from storage.turns import turn
+
+_HEAD, _BLOCK = 4096, 262_144
+_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
+
+
+def mend_torn_blocks(home: Home) -> str | None:
+    """Take the blocks of the database that are not whole from the snapshot, where both have the same head; a sentence about it,
+    None where nothing could be done that way.
+
+    The file as it was found lies in ``damaged/`` afterwards. Nothing is changed unless the mended file and the log hold every
+    commit that the journal knows, and every row can be read. Call it while holding the home's lock.
+    """
+    if log_changed(home) or not home.database.is_file() or not snapshot_is_good(home):
+        return None
+    with turn(home.database, writing=True, wait=10.0):
+        folder = home.path / f".mend-{uuid.uuid4().hex[:12]}"
+        folder.mkdir()
+        try:
+            mended = folder / home.database.name
+            torn = _without_torn_blocks(home, mended)
+            if not torn:
+                return None
+            if home.log.exists():
+                shutil.copyfile(home.log, folder / home.log.name)
+            there = commits_apart(mended, thoroughly=True)
+            if there is None or there < max((commit.number for commit in commits(home)), default=0):
+                return None
+            aside = home.aside()
+            os.link(home.database, aside / home.database.name)
+            os.replace(mended, home.database)
+            fsync_folder(aside)
+            fsync_folder(home.path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    what = "a block" if torn == 1 else f"{torn} blocks"
+    return (
+        f"{what} of {home.database.name} had been damaged, as a power cut in the middle of a write does it, and came back from "
+        f"the published snapshot; nothing was lost, and the file as it was lies in {aside.relative_to(home.path)}/"
+    )
+
+
+def _without_torn_blocks(home: Home, target: Path) -> int:
+    """Copy the database to ``target``, each torn block from the snapshot; how many, 0 where the two do not belong together."""
+    with home.database.open("rb") as file, home.snapshot.open("rb") as published:
+        if (head := _active_head(file)) is None or head != _active_head(published):
+            return 0
+        torn = [number for number, block in _blocks(file) if not _whole(block)]
+        shutil.copyfile(home.database, target)
+        mended = 0
+        with target.open("rb+") as copy:
+            for number in torn:
+                published.seek(_offset(number))
+                before = published.read(_BLOCK)
+                if len(before) == _BLOCK and _whole(before):  # else free as the head knows it: nothing reads it
+                    copy.seek(_offset(number))
+                    copy.write(before)
+                    mended += 1
+            copy.flush()
+            os.fsync(copy.fileno())
+        return mended
+
+
+def _active_head(file: IO[bytes]) -> bytes | None:
+    """The newer of the two heads whose checksums are right."""
+    heads = []
+    for number in (1, 2):
+        file.seek(number * _HEAD)
+        head = file.read(_HEAD)
+        if len(head) == _HEAD and _whole(head):
+            heads.append((int(np.frombuffer(head, "<u8", 1, 8)[0]), head))
+    return max(heads)[1] if heads else None
+
+
+def _blocks(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    file.seek(_offset(0))
+    while len(block := file.read(_BLOCK)) == _BLOCK:
+        yield number, block
+        number += 1
+
+
+def _offset(number: int) -> int:
+    return 3 * _HEAD + number * _BLOCK
+
+
+def _whole(data: bytes) -> bool:
+    words = np.frombuffer(data, "<u8")
+    return int(words[0]) == int(np.bitwise_xor.reduce(words[1:] * _FACTOR)) ^ 5381
