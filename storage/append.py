@@ -83,14 +83,10 @@ def _by(con: duckdb.DuckDBPyConnection, column: str, first_load: bool) -> dict[s
 
 def _columns(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
     """Column name -> SQL type of ``store.table``."""
-    found = con.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database() "
-        "AND schema_name = 'store' AND table_name = ? ORDER BY column_index",
-        [table],
-    ).fetchall()
-    if not found:
-        raise StorageError(f"there is no table {table!r}")
-    return dict(found)
+    try:  # not duckdb_columns(), which reads every view first: 14 ms on a new connection
+        return dict(con.execute("SELECT name, type FROM pragma_table_info(?)", [f"store.{table}"]).fetchall())
+    except duckdb.CatalogException as error:
+        raise StorageError(f"there is no table {table!r}") from error
 
 
 def _stage(

@@ -75,19 +75,19 @@ def digest_tables(con: duckdb.DuckDBPyConnection, previous: dict[str, TableDiges
     names = con.execute(
         "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'store' AND database_name = current_database() ORDER BY 1"
     ).fetchall()
-    known, columns = previous or {}, columns_of(con)
-    return {name: digest_table(con, name, known.get(name), columns) for (name,) in names if name not in NOT_CONTENT}
+    content = [name for (name,) in names if name not in NOT_CONTENT]
+    known, columns = previous or {}, columns_of(con, content)
+    return {name: digest_table(con, name, known.get(name), columns) for name in content}
 
 
-def columns_of(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, str]]]:
-    """Names and types of the columns of all tables, each by name: to ask for them table by table takes as long as the rest."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for table, name, kind in con.execute(
-        "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE schema_name = 'store' "
-        "AND database_name = current_database() ORDER BY table_name, column_name"
-    ).fetchall():
-        found.setdefault(table, []).append((name, kind))
-    return found
+def columns_of(con: duckdb.DuckDBPyConnection, tables: list[str]) -> dict[str, list[tuple[str, str]]]:
+    """Names and types of the columns of each table, by name. One query: to ask table by table takes three times as long, and
+    duckdb_columns() reads every view first."""
+    found: dict[str, list[tuple[str, str]]] = {table: [] for table in tables}
+    each = (f"SELECT '{table}', name, type FROM pragma_table_info('store.{table}')" for table in tables)
+    for table, name, kind in con.execute(" UNION ALL ".join(each)).fetchall():
+        found[table].append((name, kind))
+    return {table: sorted(columns) for table, columns in found.items()}
 
 
 def digest_table(
@@ -96,7 +96,7 @@ def digest_table(
     previous: TableDigest | None = None,
     known_columns: dict[str, list[tuple[str, str]]] | None = None,
 ) -> TableDigest:
-    columns = (columns_of(con) if known_columns is None else known_columns)[table]
+    columns = (columns_of(con, [table]) if known_columns is None else known_columns)[table]
     month = _chunk_of(table, dict(columns))
     counts = dict(con.execute(f"SELECT {month}, count(*) FROM store.{table} GROUP BY 1").fetchall())
     kept = {} if previous is None else {m: c for m, c in previous.chunks.items() if counts.get(m) == c.rows}

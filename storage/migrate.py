@@ -25,7 +25,6 @@ from storage.connection import open_database, opened, translated
 from storage.home import Home, fsync_folder
 from storage.journal import log_changed
 from storage.lockfile import already_running, lock_holder, take_lock
-from storage.torn_blocks import mend_torn_blocks
 from storage.views import view_statements, views_digest
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -75,6 +74,8 @@ def prepare(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_
         try:
             _bring_up(home, migrations, memory_mb, lock_wait)
         except DatabaseCorrupt:
+            from storage.torn_blocks import mend_torn_blocks
+
             with take_lock(home, "mend", patience=1.0):
                 mended = mend_torn_blocks(home)
             if mended is None:

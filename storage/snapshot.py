@@ -105,16 +105,13 @@ def _copy(db: Database, target: Path) -> None:
 
 def _check(path: Path, tables: dict[str, TableDigest]) -> None:
     """The copy opens, and has the rows that were digested."""
-    con = open_database(path, read_only=True)
-    try:
-        for name, table in tables.items():
-            copied = con.execute(f"SELECT count(*) FROM store.{name}").fetchone()[0]
-            if copied != table.rows:
+    each = (f"SELECT '{name}', count(*) FROM store.{name}" for name in tables)
+    with open_database(path, read_only=True) as con:
+        for name, copied in con.execute(" UNION ALL ".join(each)).fetchall():
+            if copied != tables[name].rows:
                 raise StorageError(
-                    f"the copy of {name} has {copied} rows instead of {table.rows}; the old snapshot stays, run again"
+                    f"the copy of {name} has {copied} rows instead of {tables[name].rows}; the old snapshot stays, run again"
                 )
-    finally:
-        con.close()
 
 
 def _seal_file(path: Path) -> str:

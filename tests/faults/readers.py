@@ -2,6 +2,7 @@
 
     python -m tests.faults.readers                          # 32 readers, 20 publishes, three minutes
     python -m tests.faults.readers --readers 8 --publishes 5 --seconds 5
+    python -m tests.faults.readers --nice 19                # the readers take only what the writer leaves of the cores
 
 Every run stores one session of each symbol with the run's number as its close, so that a reader can tell from any sum whether
 it sees one run, whole. Every tenth read recomputes the content digest. The writer publishes as often before there are readers,
@@ -58,12 +59,13 @@ def write(home: Path, numbers: range, pause: float) -> list[float]:
     return took
 
 
-def read(home: Path, seconds: float, pause: float) -> dict:
+def read(home: Path, seconds: float, pause: float, nice: int = 0) -> dict:
     """Look again and again; what was seen."""
     from storage.home import Home
     from storage.manifest import content_digest
     from storage.snapshot import open_snapshot
 
+    os.nice(nice)
     at, end, newest = Home(home), time.monotonic() + seconds, 0
     seen = {"reads": 0, "digests": 0, "torn": 0, "errors": [], "runs": 0, "waits": []}
     while time.monotonic() < end:
@@ -97,12 +99,12 @@ def begun(work, answer: Path) -> int:
     return pid
 
 
-def measured(readers: int, publishes: int, seconds: float, pause: float, folder: Path) -> dict:
+def measured(readers: int, publishes: int, seconds: float, pause: float, folder: Path, nice: int = 0) -> dict:
     home = folder / "home"
     every = seconds / publishes
     alone, beside = folder / "alone.json", folder / "beside.json"
     forked(lambda: write(home, range(publishes), 0.0), alone)
-    pids = [begun(lambda: read(home, seconds + 1, pause), folder / f"reader-{n}.json") for n in range(readers)]
+    pids = [begun(lambda: read(home, seconds + 1, pause, nice), folder / f"reader-{n}.json") for n in range(readers)]
     forked(lambda: write(home, range(publishes, 2 * publishes), every), beside)
     for pid in pids:
         os.waitpid(pid, 0)
@@ -126,13 +128,16 @@ def main() -> int:
     ask.add_argument("--publishes", type=int, default=20)
     ask.add_argument("--seconds", type=float, default=180.0)
     ask.add_argument("--pause", type=float, default=0.5, help="between two looks of one reader")
+    ask.add_argument(
+        "--nice", type=int, default=0, help="of the readers: 19 leaves the writer a core, so that only waiting for them shows"
+    )
     ask.add_argument("--json", action="store_true")
     asked = ask.parse_args()
     import duckdb  # noqa: F401  # once, before the forks
     import pandas  # noqa: F401
 
     with tempfile.TemporaryDirectory(prefix="readers-") as folder:
-        found = measured(asked.readers, asked.publishes, asked.seconds, asked.pause, Path(folder))
+        found = measured(asked.readers, asked.publishes, asked.seconds, asked.pause, Path(folder), asked.nice)
     if asked.json:
         print(json.dumps(found))
     else:
