@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -18,7 +19,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { COUNT = 0, KILL = 1, TEAR = 2, FULL = 3, BROKEN = 4 };
+enum { COUNT = 0, KILL = 1, TEAR = 2, FULL = 3, BROKEN = 4, POWER = 5 };
 
 static char folder[PATH_MAX];
 static size_t folder_length = 0;
@@ -48,7 +49,7 @@ void faulty_disk_gate(const char *path) { strncpy(gate, path, sizeof gate - 5); 
 static void at_the_gate(size_t size, off64_t at) {
     if (!gate[0] || at != 0 || size != 12288) return;
     char met[PATH_MAX];
-    snprintf(met, sizeof met, "%s.met", gate);
+    strcat(strcpy(met, gate), ".met");
     close(REAL(open)(met, O_WRONLY | O_CREAT, 0644));
     while (access(gate, F_OK) == 0) usleep(2000);
 }
@@ -65,6 +66,86 @@ static const char *path_of(int descriptor, char *place) {
     return place;
 }
 
+/* The power fails: of what was written to a file since it was last synced, any part may have reached the disk, in sectors of
+   512 bytes. Each write is remembered, as it was and as it became, until the file is synced; then the power goes, all of them
+   are undone, and a part, drawn by the number of the call, is done again. Names (open, rename, link, unlink) stay as they are:
+   a file system with a journal keeps their order. The descriptors are never closed: that would take the process' locks away. */
+enum { FILES = 512, SECTOR = 512 };
+static struct { dev_t device; ino_t inode; int descriptor; } files[FILES];
+static struct written { struct written *before; int file; off64_t at, grown_from; size_t size, had; char *old, *now; } *last = NULL;
+static pthread_mutex_t memory = PTHREAD_MUTEX_INITIALIZER;
+
+static int file_of(int descriptor, struct stat64 *found) {
+    char name[40];
+    if (fstat64(descriptor, found) || !S_ISREG(found->st_mode)) return -1;
+    for (int n = 0; n < FILES; n++) {
+        if (files[n].inode == found->st_ino && files[n].device == found->st_dev) return n;
+        if (files[n].inode) continue;
+        snprintf(name, sizeof name, "/proc/self/fd/%d", descriptor);
+        files[n].descriptor = REAL(open)(name, O_RDWR);
+        files[n].inode = found->st_ino;
+        files[n].device = found->st_dev;
+        return n;
+    }
+    return -1;
+}
+
+static void remember(int descriptor, const void *data, size_t size, off64_t at) {
+    struct stat64 found;
+    pthread_mutex_lock(&memory);
+    int file = file_of(descriptor, &found);
+    if (file >= 0) {
+        struct written *one = calloc(1, sizeof *one);
+        one->file = file;
+        one->at = at < 0 ? found.st_size : at; /* appended */
+        one->size = size;
+        one->grown_from = found.st_size;
+        one->old = calloc(1, size);
+        one->now = memcpy(malloc(size), data, size);
+        ssize_t had = REAL(pread64)(files[file].descriptor, one->old, size, one->at);
+        one->had = had > 0 ? had : 0;
+        one->before = last;
+        last = one;
+    }
+    pthread_mutex_unlock(&memory);
+}
+
+static void synced(int descriptor) {
+    struct stat64 found;
+    pthread_mutex_lock(&memory);
+    int file = file_of(descriptor, &found);
+    for (struct written **one = &last; *one;) {
+        struct written *gone = *one;
+        if (gone->file != file) { one = &gone->before; continue; }
+        *one = gone->before;
+        free(gone->old); free(gone->now); free(gone);
+    }
+    pthread_mutex_unlock(&memory);
+}
+
+static void done_again(struct written *one, unsigned *chance) {
+    if (!one) return;
+    done_again(one->before, chance);
+    int how = rand_r(chance) % 4; /* whole, not at all, or in part */
+    for (size_t begin = 0; begin < one->size; begin += SECTOR) {
+        size_t size = one->size - begin < SECTOR ? one->size - begin : SECTOR;
+        if (how == 0 || (how > 1 && rand_r(chance) % 2))
+            (void)!REAL(pwrite64)(files[one->file].descriptor, one->now + begin, size, one->at + begin);
+    }
+}
+
+static void power_fails(long number) {
+    pthread_mutex_lock(&memory);
+    for (struct written *one = last; one; one = one->before) {
+        (void)!REAL(pwrite64)(files[one->file].descriptor, one->old, one->had, one->at);
+        (void)!REAL(ftruncate64)(files[one->file].descriptor, one->grown_from);
+    }
+    unsigned chance = (unsigned)number;
+    done_again(last, &chance);
+    kill(getpid(), SIGKILL);
+    for (;;) pause();
+}
+
 /* Counts one call; what is to happen to it: 0 nothing, TEAR (half of it, then death), or an errno to report. */
 static int met(const char *call, const char *path, int needs_room) {
     long number = atomic_fetch_add(&passed, 1) + 1;
@@ -72,6 +153,7 @@ static int met(const char *call, const char *path, int needs_room) {
     if (mode == FULL && number >= wanted && needs_room) return ENOSPC;
     if (mode == COUNT || number != wanted) return 0;
     if (mode == KILL) kill(getpid(), SIGKILL);
+    if (mode == POWER) power_fails(number);
     if (mode == TEAR) return -1;
     return mode == BROKEN ? EIO : 0;
 }
@@ -87,6 +169,14 @@ static void die(void) { kill(getpid(), SIGKILL); for (;;) pause(); }
             if (fate < 0) { torn; die(); } \
             if (fate > 0) { errno = fate; return -1; } \
         } \
+        errno = kept; \
+    }
+/* Remembers what is written, for the power to fail later. */
+#define NOTE_FD(descriptor, work) \
+    if (mode == POWER && folder_length && descriptor != log_descriptor) { \
+        int kept = errno; \
+        char place[PATH_MAX]; \
+        if (inside(path_of(descriptor, place))) { work; } \
         errno = kept; \
     }
 #define GUARD_PATH(call, path, room) \
@@ -108,42 +198,62 @@ ssize_t pread64(int fd, void *data, size_t size, off64_t at) {
 }
 ssize_t write(int fd, const void *data, size_t size) {
     GUARD_FD("write", fd, 1, REAL(write)(fd, data, size / 2));
+    NOTE_FD(fd, remember(fd, data, size, fcntl(fd, F_GETFL) & O_APPEND ? -1 : lseek64(fd, 0, SEEK_CUR)));
     return REAL(write)(fd, data, size);
 }
 ssize_t pwrite(int fd, const void *data, size_t size, off_t at) {
     GUARD_FD("pwrite", fd, 1, REAL(pwrite)(fd, data, size / 2, at));
+    NOTE_FD(fd, remember(fd, data, size, at));
     return REAL(pwrite)(fd, data, size, at);
 }
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
     GUARD_FD("pwrite", fd, 1, REAL(pwrite64)(fd, data, size / 2, at));
+    NOTE_FD(fd, remember(fd, data, size, at));
     return REAL(pwrite64)(fd, data, size, at);
 }
 ssize_t writev(int fd, const struct iovec *parts, int count) {
     GUARD_FD("writev", fd, 1, );
     return REAL(writev)(fd, parts, count);
 }
+/* As sendfile does it, a piece at a time, so that what is written can be remembered. */
+static ssize_t sent(int out, int in, off64_t *at, size_t size) {
+    static __thread char piece[1 << 20];
+    size_t most = size < sizeof piece ? size : sizeof piece;
+    ssize_t got = at ? REAL(pread64)(in, piece, most, *at) : read(in, piece, most);
+    if (got <= 0) return got;
+    NOTE_FD(out, remember(out, piece, got, lseek64(out, 0, SEEK_CUR)));
+    ssize_t done = REAL(write)(out, piece, got);
+    if (at && done > 0) *at += done;
+    return done;
+}
 ssize_t sendfile(int out, int in, off_t *at, size_t size) {
     GUARD_FD("sendfile", out, 1, REAL(sendfile)(out, in, at, 4096));
+    if (mode == POWER) return sent(out, in, at ? (off64_t *)at : NULL, size);
     return REAL(sendfile)(out, in, at, size);
 }
 ssize_t sendfile64(int out, int in, off64_t *at, size_t size) {
     GUARD_FD("sendfile", out, 1, REAL(sendfile64)(out, in, at, 4096));
+    if (mode == POWER) return sent(out, in, at ? (off64_t *)at : NULL, size);
     return REAL(sendfile64)(out, in, at, size);
 }
 int fsync(int fd) {
     GUARD_FD("fsync", fd, 0, );
+    NOTE_FD(fd, synced(fd));
     return REAL(fsync)(fd);
 }
 int fdatasync(int fd) {
     GUARD_FD("fdatasync", fd, 0, );
+    NOTE_FD(fd, synced(fd));
     return REAL(fdatasync)(fd);
 }
 int ftruncate(int fd, off_t size) {
     GUARD_FD("ftruncate", fd, 0, );
+    NOTE_FD(fd, synced(fd)); /* a change of the file's length waits for what was written to it */
     return REAL(ftruncate)(fd, size);
 }
 int ftruncate64(int fd, off64_t size) {
     GUARD_FD("ftruncate", fd, 0, );
+    NOTE_FD(fd, synced(fd));
     return REAL(ftruncate64)(fd, size);
 }
 int fchmod(int fd, mode_t rights) {

@@ -17,8 +17,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("disk.c")
 #: What may happen at the call: the process dies before it, or in the middle of it; from then on the disk is full; the call
-#: alone fails.
-FATES = {"count": 0, "kill": 1, "tear": 2, "full": 3, "broken": 4}
+#: alone fails; the power fails, and of all that was written since it was last synced any part is on the disk.
+FATES = {"count": 0, "kill": 1, "tear": 2, "full": 3, "broken": 4, "power": 5}
 TORN = frozenset({"write", "pwrite", "sendfile"})  # calls that can be done by half
 
 
@@ -43,7 +43,7 @@ def compiler() -> str | None:
 def build(folder: Path) -> Path:
     """The library, made in ``folder``."""
     library = folder / "disk.so"
-    subprocess.run([compiler(), "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"], check=True)
+    subprocess.run([compiler(), "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl", "-lpthread"], check=True)
     return library
 
 

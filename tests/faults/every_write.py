@@ -1,4 +1,4 @@
-"""The master property at every write call: a day is killed there, or meets a full or broken disk, and is run again.
+"""The master property at every write call: a day is killed there, loses its power, or meets a full or broken disk; and again.
 
     python -m tests.faults.every_write                      # all calls of a day, each with every fate that it can meet
     python -m tests.faults.every_write --each-kind          # one call of each kind (call and file): the sample of the tests
@@ -6,6 +6,10 @@
 
 Calls are those of the operating system, counted under Python and DuckDB alike (disk.c). Wanted after each: the digest of an
 undisturbed day, no acknowledged commit lost, and readers who see the day before or the day itself, whole.
+
+    kill    the process dies before the call           full    from the call on the disk is full
+    tear    it dies when half of it is written         broken  the call fails, once
+    power   as kill, and of all that was written to a file since it was last synced any part, by sectors, is on the disk
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from tests.faults.simulated_run import leftovers
 from tests.faults.telling import telling
 
 BEFORE, DAY = "2021-03-31", "2021-04-01"
-FATES = ("kill", "tear", "full", "broken")
+FATES = ("kill", "tear", "power", "full", "broken")
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def tried(point: Point, start: Path, folder: Path, wanted: str, before: str) -> 
 
     first = ask(lambda: disturbed(home, point))
     seen = ask(lambda: looked_at(home))
-    torn_block = point.fate == "tear" and "damaged" in seen  # half a block of the engine's own catalogue, as by a power cut
+    torn_block = point.fate in ("tear", "power") and "damaged" in seen  # a part of a block of the engine's own catalogue
     again = ask(lambda: day(home))
     last = ask(lambda: ended(home))
     problems = []
