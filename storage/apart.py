@@ -9,14 +9,19 @@ import sys
 import uuid
 from pathlib import Path
 
+from forecasting.errors import StorageError
+
 
 def opens_apart(path: Path) -> bool:
-    """Whether the file and its log open and can be checkpointed."""
+    """Whether the file and its log open."""
     return commits_apart(path) is not None
 
 
 def commits_apart(path: Path, thoroughly: bool = False) -> int | None:
-    """The number of commits in the file and its log; None where they cannot be opened or, ``thoroughly``, a row not be read."""
+    """The number of commits in the file and its log; None where they cannot be opened or, ``thoroughly``, a value not be read.
+
+    StorageError where the disk has no room for the copy.
+    """
     folder = path.with_name(f".try-{uuid.uuid4().hex[:12]}")
     folder.mkdir()
     try:
@@ -26,21 +31,22 @@ def commits_apart(path: Path, thoroughly: bool = False) -> int | None:
         command = [sys.executable, "-m", "storage.apart", str(folder / path.name), *(["thoroughly"] if thoroughly else [])]
         tried = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
         return int(tried.stdout) if tried.returncode == 0 else None
+    except OSError as error:
+        what = f"{path} could not be looked at ({error.strerror})"
+        raise StorageError(f"{what}; make room for a copy of it in {path.parent} and run again, nothing was changed") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _look(path: str, *how: str) -> None:
-    """Print the number of commits."""
+    """Print the number of commits. Nothing is written, so that a full disk is not taken for damage."""
     from storage.connection import open_database
-    from storage.manifest import content_digest
 
-    con = open_database(Path(path), lock_wait=0.0)
-    commits = con.execute("SELECT writes FROM store.lease WHERE name = 'writer'").fetchone()[0]
-    if how:
-        content_digest(con)
-    con.execute("CHECKPOINT")
-    con.close()
+    with open_database(Path(path), lock_wait=0.0) as con:
+        commits = con.execute("SELECT writes FROM store.lease WHERE name = 'writer'").fetchone()[0]
+        if how:
+            for (table,) in con.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'store'").fetchall():
+                con.execute(f"SELECT bit_xor(hash(row)) FROM store.{table} AS row").fetchone()
     print(commits)
 
 

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, InputError, StorageError
-from storage.connection import open_database
+from storage.connection import open_database, translated
 from storage.database import Database
-from storage.home import Home, fsync_folder, write_durably
+from storage.home import Home, copy_open, fsync_folder, write_durably
 from storage.lockfile import take_lock
 from storage.manifest import content_digest
+from storage.turns import turn
 
 FORMAT = 1
 CARD = "backup.json"
@@ -145,7 +146,7 @@ def restore(home: Home, backup: Backup, replace: bool = False) -> Path | None:
     if home.database.exists() and not replace:
         raise InputError(f"{home.path} holds a database; name another --home, or add --replace to move it aside")
     home.ensure_writable()
-    with take_lock(home, "restore", patience=1.0):
+    with take_lock(home, "restore", patience=1.0), turn(home.database, writing=True, wait=10.0):
         fresh = home.path / f".restore-{uuid.uuid4().hex[:12]}"
         try:
             for name in backup.card["files"]:
@@ -197,8 +198,8 @@ def _copy_database(home: Home, target: Path, patience: float) -> None:
     give_up = time.monotonic() + patience
     while True:
         try:
-            with db.held_closed() as path:
-                shutil.copyfile(path, target)
+            with db.held_closed() as file:
+                copy_open(file, target)
                 if home.log.exists():
                     shutil.copyfile(home.log, log)
             break
@@ -206,9 +207,8 @@ def _copy_database(home: Home, target: Path, patience: float) -> None:
             if isinstance(error, DatabaseCorrupt) or time.monotonic() > give_up:
                 raise
             time.sleep(0.2)
-    con = open_database(target)
-    con.execute("CHECKPOINT")
-    con.close()
+    with open_database(target) as con, translated(target):
+        con.execute("CHECKPOINT")
     _sync(target)
 
 

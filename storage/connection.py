@@ -16,7 +16,7 @@ import duckdb
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, SchemaTooNew, StorageError
 from storage.spilling import Spill
-from storage.turns import turn
+from storage.turns import locked_by, turn
 
 STORAGE_VERSION = "v1.5.0"
 MEMORY_MB = 1024
@@ -61,15 +61,13 @@ def opened(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """``open_database`` for a file that other processes of ours open too: in its turn, and closed at the end."""
     began = time.monotonic()
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(turn(path, not read_only, lock_wait))
-        except TimeoutError as error:
-            raise _locked(path, str(error)) from None
+    with turn(path, not read_only, lock_wait):
         left = max(0.0, lock_wait - (time.monotonic() - began))
         con = open_database(path, read_only=read_only, memory_mb=memory_mb, lock_wait=left)
-        held.callback(con.close)
-        yield con
+        try:
+            yield con
+        finally:
+            con.close()
 
 
 def open_database(
@@ -101,11 +99,15 @@ def open_database(
             pause = min(2 * pause, 0.5)
         except UnicodeDecodeError as error:  # damaged catalog text reaches Python's own decoder
             raise DatabaseCorrupt(f"{path} is damaged: {error}; {restore}") from error
-    con.execute("SET TimeZone = 'UTC'")
-    if not read_only:
-        # The engine would checkpoint at every close, about a dozen times a run: each rewrites blocks of its catalogue in place,
-        # which a power cut can tear. The publish checkpoints, once.
-        con.execute("PRAGMA disable_checkpoint_on_shutdown")
+    try:
+        con.execute("SET TimeZone = 'UTC'")
+        if not read_only:
+            # The engine would checkpoint at every close, about a dozen times a run: each rewrites blocks of its catalogue in
+            # place, which a power cut can tear. The publish checkpoints, once.
+            con.execute("PRAGMA disable_checkpoint_on_shutdown")
+    except duckdb.Error as error:
+        con.close()
+        raise translate(error, path, restore) from error
     return con
 
 
@@ -114,7 +116,7 @@ def translate(error: Exception, path: Path, restore: str = RESTORE) -> StorageEr
     text = " ".join(str(error).split())
     if "Could not set lock" in text:
         holder = re.search(r"held in (.+?) \(PID (\d+)\)", text)
-        return _locked(path, f"{Path(holder[1]).name} (pid {holder[2]})" if holder else "another process")
+        return locked_by(path, f"{Path(holder[1]).name} (pid {holder[2]})" if holder else "another process")
     if "version number" in text and "can only read" in text:
         return SchemaTooNew(f"{path} was written by a newer DuckDB than this one ({duckdb.__version__}); upgrade nextclose")
     if "No space left" in text or "Disk quota" in text:
@@ -132,12 +134,6 @@ def translate(error: Exception, path: Path, restore: str = RESTORE) -> StorageEr
     ):
         return DatabaseCorrupt(f"{path} is damaged ({text[:160]}); run `nextclose verify`, then {restore}")
     return StorageError(f"{path}: {text[:300]}")
-
-
-def _locked(path: Path, who: str) -> DatabaseLocked:
-    return DatabaseLocked(
-        f"{path} is open in {who}; close it there and run again (to look at the data while it runs, open snapshot.duckdb)"
-    )
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from storage.connection import MEMORY_MB, opened, translate
 from storage.home import Home
 from storage.journal import Commit, note
 from storage.migrate import Migration, known_migrations, prepare
-from storage.turns import nobody_here
+from storage.turns import closed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,23 +148,21 @@ class Database:
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file: a torn log loses commits without a word, a file without log cannot."""
-        with self._connected() as con:
+        with self._connected() as con, _WRITING.setdefault(self.home.database, threading.Lock()):
             con.execute("CHECKPOINT")
 
     @contextmanager
-    def held_closed(self) -> Iterator[Path]:
-        """The file, closed, while nobody can open it: for copying its bytes, and those of its log.
+    def held_closed(self) -> Iterator[IO[bytes]]:
+        """The closed file while nobody can open it, for copying its bytes and those of its log.
 
-        It is locked the way DuckDB locks it, so other processes wait or are told. The lock belongs to the process and goes
-        with the first descriptor that is closed, hence no connection of this process may be open (StorageError).
+        Other processes of ours wait for their turn; it is also locked the way DuckDB locks it, for other programs. That lock
+        goes with the first descriptor of the file that this process closes: read the one that is given, and open no other.
+        DatabaseLocked where a connection, of this process or another, is not closed in time.
         """
         path = self.home.database
-        with nobody_here(path, self.lock_wait) as closed:
-            if not closed:
-                raise StorageError(f"{path} is still open in this process; close its connections before publishing")
-            with path.open("rb+") as file:
-                self._lock(file)
-                yield path
+        with closed(path, self.lock_wait), path.open("rb+") as file:
+            self._lock(file)
+            yield file
 
     def _lock(self, file: IO[bytes]) -> None:
         """Keep other programs out; one that has it open for a moment (a run that is told `already running`) is waited for."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from forecasting.errors import HomeNotWritable, StorageError
 
@@ -32,7 +34,7 @@ class Home:
 
     @property
     def log(self) -> Path:
-        """The engine's write-ahead log beside the database; folded in when the database is closed."""
+        """The engine's write-ahead log beside the database: what was committed since the last publish."""
         return self.path / "nextclose.duckdb.wal"
 
     @property
@@ -119,6 +121,13 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def copy_open(file: IO[bytes], target: Path) -> None:
+    """The bytes of an open file, without another descriptor of it: closing that would take this process' locks on it away."""
+    file.seek(0)
+    with target.open("wb") as copy:
+        shutil.copyfileobj(file, copy, 1 << 20)
 
 
 def write_durably(target: Path, data: bytes, mode: int | None = None) -> None:

@@ -34,6 +34,7 @@ from storage.lockfile import take_lock
 from storage.manifest import read_manifest, snapshot_is_good, tables_of
 from storage.snapshot import publish
 from storage.torn_blocks import mend_torn_blocks
+from storage.turns import turn
 from storage.verify import Finding, verify
 
 
@@ -113,29 +114,31 @@ def _mended(home: Home, done: Repair) -> bool:
 
 def _replace_database(home: Home, done: Repair) -> None:
     """Put the snapshot, or the newest good backup, in the place of the database."""
-    aside = home.aside()
-    for path in (home.database, home.log):
-        if path.exists():
-            os.replace(path, aside / path.name)
-            done.actions.append(f"{path.name} was moved to {aside.relative_to(home.path)}/")
-    if snapshot_is_good(home):
-        fresh = home.path / f".restore-{uuid.uuid4().hex[:12]}"
-        shutil.copyfile(home.snapshot, fresh)
-        os.chmod(fresh, 0o644)
-        os.replace(fresh, home.database)
-        fsync_folder(home.path)
-        done.from_ = "the published snapshot"
-    else:
-        good = _newest_good(home)
+    from_snapshot = snapshot_is_good(home)
+    good = None if from_snapshot else _newest_good(home)
+    if not from_snapshot and good is None:
+        raise DatabaseCorrupt(
+            f"neither {home.snapshot.name} nor a backup in {home.backups} is good, and {home.database.name} stays as it is; "
+            f"bring one from elsewhere (`nextclose restore FOLDER --replace --home {home.path}`) or begin in another home"
+        )
+    with turn(home.database, writing=True, wait=10.0):
+        aside = home.aside()
+        for path in (home.database, home.log):
+            if path.exists():
+                os.replace(path, aside / path.name)
+                done.actions.append(f"{path.name} was moved to {aside.relative_to(home.path)}/")
         if good is None:
-            raise DatabaseCorrupt(
-                f"neither {home.snapshot.name} nor a backup in {home.backups} is good; bring one from elsewhere with "
-                f"`nextclose restore FOLDER --home {home.path}`; the damaged files are in {aside}"
-            )
-        for name in (home.snapshot, home.manifest):
-            name.unlink(missing_ok=True)
-        _unlocked_restore(home, good)
-        done.from_ = f"the backup {good.path.name}"
+            fresh = home.path / f".restore-{uuid.uuid4().hex[:12]}"
+            shutil.copyfile(home.snapshot, fresh)
+            os.chmod(fresh, 0o644)
+            os.replace(fresh, home.database)
+            fsync_folder(home.path)
+            done.from_ = "the published snapshot"
+        else:
+            for name in (home.snapshot, home.manifest):
+                name.unlink(missing_ok=True)
+            _unlocked_restore(home, good)
+            done.from_ = f"the backup {good.path.name}"
     done.actions.append(f"the database was taken from {done.from_}")
 
 
@@ -162,9 +165,10 @@ def _quarantine_log(home: Home, done: Repair, why: str = "could not be read") ->
     log = home.log
     if not log.exists():
         return False
-    aside = home.aside()
-    os.replace(log, aside / log.name)
-    fsync_folder(home.path)
+    with turn(home.database, writing=True, wait=10.0):
+        aside = home.aside()
+        os.replace(log, aside / log.name)
+        fsync_folder(home.path)
     done.actions.append(f"the write-ahead log {why} and was moved to {aside.relative_to(home.path)}/")
     return True
 

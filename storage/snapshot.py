@@ -15,13 +15,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 import duckdb
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, StorageError
 from storage.connection import config, open_database, opened, refuse_unless_database, translate
 from storage.database import Database
-from storage.home import Home, fsync_folder
+from storage.home import Home, copy_open, fsync_folder
 from storage.journal import begin_anew
 from storage.manifest import TableDigest, combined, digest_tables, read_manifest, tables_of, write_manifest
 from storage.spilling import Spill, new_spill
@@ -29,6 +30,8 @@ from storage.spilling import Spill, new_spill
 # What a run that was killed had begun to write, and nobody knows; only the lease's holder writes any of it.
 _LEFTOVERS = (".snapshot-*", ".manifest.json-*", "..commits-*", "landing/.*.parquet-*")
 _AGAIN = "run `nextclose run` to publish it again"
+_DAY = 86_400.0  # seconds
+_TRIES = 20  # to open a snapshot; each takes some twenty milliseconds, and a publish comes once a day
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,7 @@ def publish(db: Database, home: Home, run_id: str, now: datetime) -> Published:
     A kill at any point leaves the old snapshot or the new one, never a part; the next publish repairs the manifest.
     """
     began = time.monotonic()
-    for pattern in _LEFTOVERS:
-        for leftover in home.path.glob(pattern):
-            leftover.unlink(missing_ok=True)
+    _clear_leftovers(home)
     fresh = home.path / f".snapshot-{uuid.uuid4().hex[:12]}.duckdb"
     try:
         with db.kept_open():
@@ -85,6 +86,17 @@ def publish(db: Database, home: Home, run_id: str, now: datetime) -> Published:
     return Published(combined(tables), {name: table.rows for name, table in tables.items()}, size, time.monotonic() - began)
 
 
+def _clear_leftovers(home: Home) -> None:
+    for pattern in _LEFTOVERS:
+        for leftover in home.path.glob(pattern):
+            leftover.unlink(missing_ok=True)
+    for folder in home.path.glob(".mend-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in home.path.glob(".try-*"):  # of a process that only looks, perhaps in this moment
+        if time.time() - folder.stat().st_mtime > _DAY:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _previous(home: Home, identity: str, schema: int) -> dict | None:
     """The digests of the last publish of this very database, or None where they cannot be used."""
     try:
@@ -97,10 +109,10 @@ def _previous(home: Home, identity: str, schema: int) -> dict | None:
 
 def _copy(db: Database, target: Path) -> None:
     """The bytes of the checkpointed file: many times faster than COPY FROM DATABASE, which compresses everything anew."""
-    with db.held_closed() as path:
+    with db.held_closed() as file:
         if db.home.log.exists():
-            raise StorageError(f"{path} was written by another program in this moment; run again")
-        shutil.copyfile(path, target)
+            raise StorageError(f"{db.home.database} was written by another program in this moment; run again")
+        copy_open(file, target)
 
 
 def _check(path: Path, tables: dict[str, TableDigest]) -> None:
@@ -135,26 +147,48 @@ def open_snapshot(
     if not home.snapshot.exists():
         raise StorageError(f"nothing is published in {home.path} yet; run `nextclose run` or `nextclose demo` first")
     refuse_unless_database(home.snapshot, _AGAIN)
-    spill = spill or new_spill()
-    # The engine opens a file twice: it reads the head, closes it, and takes the blocks from what the name stands for by then
-    # (2.0.0, seen with strace). A publish in between would give it the head of one file and the blocks of another; the name of
-    # a descriptor stands for one file, whatever becomes of the path.
-    one = os.open(home.snapshot, os.O_RDONLY | os.O_CLOEXEC)
+    for _ in range(_TRIES):
+        # The engine opens a file twice: it reads the head, closes it, and takes the blocks from what the path names by then
+        # (2.0.0, seen with strace). A publish in between would give it the head of one file and the blocks of another, and no
+        # other name for the file helps, since it asks for the real path. While a descriptor is kept no other file can have the
+        # same number, so that an equal number afterwards says that there was one file all the time.
+        with home.snapshot.open("rb") as one:
+            try:
+                con = _attached(home, memory_mb, threads, spill or new_spill())
+            except duckdb.Error as error:
+                if _is(one, home.snapshot):
+                    raise translate(error, home.snapshot, _AGAIN) from error
+                continue
+            if _is(one, home.snapshot):
+                return con
+            con.close()
+    raise StorageError(f"{home.snapshot} was replaced {_TRIES} times while it was opened; try again")
+
+
+def _attached(home: Home, memory_mb: int, threads: int | None, spill: Spill) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(":memory:", config=config(memory_mb, threads, spill))
     try:
         # Given to connect() this bound is shown by DuckDB and not kept.
         con.execute(f"SET GLOBAL max_temp_directory_size = '{spill.most_mb}MiB'")
         con.execute("SET GLOBAL TimeZone = 'UTC'")
-        con.execute(f"ATTACH '/dev/fd/{one}' AS snapshot (READ_ONLY)")
+        con.execute(f"ATTACH '{str(home.snapshot).replace(chr(39), chr(39) * 2)}' AS snapshot (READ_ONLY)")
         con.execute("USE snapshot")
         con.execute("SET enable_external_access = false")
         con.execute("SET lock_configuration = true")
-    except duckdb.Error as error:
+    except BaseException:
         con.close()
-        raise translate(error, home.snapshot, _AGAIN) from error
-    finally:
-        os.close(one)
+        raise
     return con
+
+
+def _is(opened: IO[bytes], path: Path) -> bool:
+    """Whether the path still names the file that was opened."""
+    mine = os.fstat(opened.fileno())
+    try:
+        now = path.stat()
+    except OSError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (now.st_dev, now.st_ino)
 
 
 @contextmanager

@@ -23,9 +23,10 @@ from typing import IO
 import numpy as np
 
 from storage.apart import commits_apart
-from storage.home import Home, fsync_folder
+from storage.home import Home, copy_open, disk_errors, fsync_folder
 from storage.journal import commits, log_changed
 from storage.manifest import snapshot_is_good
+from storage.snapshot import open_snapshot
 from storage.turns import turn
 
 _HEAD, _BLOCK = 4096, 262_144
@@ -36,12 +37,15 @@ def mend_torn_blocks(home: Home) -> str | None:
     """Take the blocks of the database that are not whole from the snapshot, where both have the same head; a sentence about it,
     None where nothing could be done that way.
 
+    Only blocks that the snapshot itself reads: others are free as the head knows it, and the log may have put rows there since.
     The file as it was found lies in ``damaged/`` afterwards. Nothing is changed unless the mended file and the log hold every
-    commit that the journal knows, and every row can be read. Call it while holding the home's lock.
+    commit that the journal knows, and every value can be read. Call it while holding the home's lock. DatabaseLocked where the
+    database stays open elsewhere, StorageError where the disk has no room.
     """
-    if log_changed(home) or not home.database.is_file() or not snapshot_is_good(home):
+    known = [commit.number for commit in commits(home)]
+    if not known or log_changed(home) or not home.database.is_file() or not snapshot_is_good(home):
         return None
-    with turn(home.database, writing=True, wait=10.0):
+    with turn(home.database, writing=True, wait=10.0), disk_errors(home):
         folder = home.path / f".mend-{uuid.uuid4().hex[:12]}"
         folder.mkdir()
         try:
@@ -52,7 +56,7 @@ def mend_torn_blocks(home: Home) -> str | None:
             if home.log.exists():
                 shutil.copyfile(home.log, folder / home.log.name)
             there = commits_apart(mended, thoroughly=True)
-            if there is None or there < max((commit.number for commit in commits(home)), default=0):
+            if there is None or there < max(known):
                 return None
             aside = home.aside()
             os.link(home.database, aside / home.database.name)
@@ -71,22 +75,38 @@ def mend_torn_blocks(home: Home) -> str | None:
 def _without_torn_blocks(home: Home, target: Path) -> int:
     """Copy the database to ``target``, each torn block from the snapshot; how many, 0 where the two do not belong together."""
     with home.database.open("rb") as file, home.snapshot.open("rb") as published:
+        if file.read(_HEAD) != published.read(_HEAD):  # another database
+            return 0
         if (head := _active_head(file)) is None or head != _active_head(published):
             return 0
         torn = [number for number, block in _blocks(file) if not _whole(block)]
-        shutil.copyfile(home.database, target)
+        read_by_snapshot = _blocks_in_use(home) if torn else set()
+        copy_open(file, target)
         mended = 0
         with target.open("rb+") as copy:
             for number in torn:
-                published.seek(_offset(number))
-                before = published.read(_BLOCK)
-                if len(before) == _BLOCK and _whole(before):  # else free as the head knows it: nothing reads it
+                if number in read_by_snapshot:
+                    published.seek(_offset(number))
                     copy.seek(_offset(number))
-                    copy.write(before)
+                    copy.write(published.read(_BLOCK))
                     mended += 1
             copy.flush()
             os.fsync(copy.fileno())
         return mended
+
+
+def _blocks_in_use(home: Home) -> set[int]:
+    """The numbers of the blocks that a reader of the snapshot may come to: catalogue and rows."""
+    with open_snapshot(home) as con:
+        found = {number for (number,) in con.execute("SELECT block_id FROM pragma_metadata_info('snapshot')").fetchall()}
+        for (table,) in con.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'store' AND database_name = 'snapshot'"
+        ).fetchall():
+            for number, more in con.execute(
+                f"SELECT block_id, additional_block_ids FROM pragma_storage_info('store.{table}') WHERE persistent"
+            ).fetchall():
+                found |= {number, *(more or ())}
+    return found
 
 
 def _active_head(file: IO[bytes]) -> bytes | None:

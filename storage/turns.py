@@ -12,8 +12,10 @@ kernel ends it when the process dies. Other programs know nothing of it; the eng
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import struct
 import sys
 import threading
 import time
@@ -22,23 +24,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from forecasting.errors import DatabaseLocked, StorageError
+
+_FLOCK = "@qqihh" if sys.platform == "darwin" else "@hhqqi"  # struct flock of fcntl.h
+
 
 @dataclass
 class _Turn:
-    descriptor: int
-    writing: bool
+    """What this process has. ``descriptor`` is -1 for readers in a home that nobody of ours has written to yet."""
+
+    descriptor: int = -1
+    writing: bool = False
     connections: int = 0
+    closed: bool = False  # had so that nothing is opened
 
 
-_TURNS: dict[Path, _Turn] = {}  # of this process
-_CHANGED = threading.Condition()
+_TURNS: dict[str, _Turn] = {}  # of this process, by the real path
+_CHANGING = threading.Lock()
 
 
 def _forget() -> None:
-    """In a child by fork: the turns are its parent's, and a thread that is not here may have held the condition."""
-    global _CHANGED
+    """In a child by fork: the turns are its parent's, and a thread that is not here may have held the lock."""
+    global _CHANGING
     _TURNS.clear()
-    _CHANGED = threading.Condition()
+    _CHANGING = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -48,77 +57,110 @@ def file_of(database: Path) -> Path:
     return database.with_name(f".{database.name}.turn")
 
 
+def locked_by(database: Path, who: str) -> DatabaseLocked:
+    return DatabaseLocked(
+        f"{database} is open in {who}; close it there and run again (to look at the data while it runs, open snapshot.duckdb)"
+    )
+
+
 @contextmanager
 def turn(database: Path, writing: bool, wait: float) -> Iterator[None]:
-    """Have the turn inside, together with the other connections of this process; TimeoutError, which names the process that has
-    it, after ``wait`` seconds."""
-    mine = _taken(database, writing, wait)
+    """Have the turn inside, together with the other connections of this process. DatabaseLocked, which names the process that
+    has it, after ``wait`` seconds; StorageError where the lock's file cannot be made."""
+    key = os.path.realpath(database)
+    mine = _taken(key, database, writing, wait)
     try:
         yield
     finally:
-        with _CHANGED:
-            mine.connections -= 1
-            if not mine.connections and _TURNS.get(database) is mine:
-                del _TURNS[database]
-                if mine.descriptor >= 0:
-                    os.close(mine.descriptor)
-            _CHANGED.notify_all()
+        _given_back(key, mine)
 
 
 @contextmanager
-def nobody_here(database: Path, wait: float) -> Iterator[bool]:
-    """Whether no connection of this process is open within ``wait`` seconds; none can be opened inside."""
-    with _CHANGED:
-        yield _CHANGED.wait_for(lambda: database not in _TURNS, timeout=wait)
+def closed(database: Path, wait: float) -> Iterator[None]:
+    """As ``turn``, for writing, while this process has no connection and gets none: DatabaseLocked after ``wait`` seconds."""
+    key = os.path.realpath(database)
+    mine = _taken(key, database, True, wait, alone=True)
+    try:
+        yield
+    finally:
+        _given_back(key, mine)
 
 
-def _taken(database: Path, writing: bool, wait: float) -> _Turn:
+def _taken(key: str, database: Path, writing: bool, wait: float, alone: bool = False) -> _Turn:
     give_up, pause = time.monotonic() + wait, 0.002
     while True:
-        with _CHANGED:
-            mine = _TURNS.get(database) or _Turn(_descriptor(database, writing), writing=False)
-            new = not mine.connections
-            if mine.descriptor < 0 or not (new or writing and not mine.writing) or _locked(mine.descriptor, writing):
+        with _CHANGING:
+            mine = _TURNS.get(key)
+            if mine is not None and (alone or mine.closed):
+                who = "this process"
+            elif (who := _joined(mine := mine or _Turn(closed=alone), database, writing)) is None:
                 mine.connections += 1
-                mine.writing |= writing
-                _TURNS[database] = mine
+                _TURNS[key] = mine
                 return mine
-            holder = _holder(mine.descriptor)
-            if new:
-                os.close(mine.descriptor)
         if time.monotonic() + pause > give_up:
-            raise TimeoutError(holder)
+            raise locked_by(database, who)
         time.sleep(pause)
         pause = min(2 * pause, 0.1)
 
 
-def _descriptor(database: Path, writing: bool) -> int:
-    """The open file; -1 for a reader who may not make it, where nobody has written since there are turns."""
+def _given_back(key: str, mine: _Turn) -> None:
+    with _CHANGING:
+        mine.connections -= 1
+        if not mine.connections and _TURNS.get(key) is mine:
+            del _TURNS[key]
+            if mine.descriptor >= 0:
+                os.close(mine.descriptor)  # and with it goes the lock
+
+
+def _joined(mine: _Turn, database: Path, writing: bool) -> str | None:
+    """Take what is wanted and not had yet; None, or who is in the way."""
+    if mine.connections and (mine.writing or not writing):
+        return None
+    if mine.descriptor < 0 and (made := _descriptor(database, writing)) >= 0:
+        mine.descriptor = made
+    if mine.descriptor < 0:
+        return None
     try:
-        return os.open(file_of(database), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError:
+        fcntl.lockf(mine.descriptor, (fcntl.LOCK_EX if writing else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            told = f"{file_of(database)} cannot be locked ({error.strerror}); use a --home on a local disk"
+            raise StorageError(told) from error
+        who = _holder(mine.descriptor, writing)
+        if not mine.connections:
+            os.close(mine.descriptor)
+            mine.descriptor = -1
+        return who
+    mine.writing |= writing
+    return None
+
+
+def _descriptor(database: Path, writing: bool) -> int:
+    """The open file. A reader makes none (it may not own the home) and has -1 where there is none."""
+    try:
+        return os.open(file_of(database), os.O_RDWR | os.O_CREAT * writing | os.O_CLOEXEC, 0o666)
+    except OSError as error:
         if writing:
-            raise
+            raise StorageError(f"{file_of(database)} cannot be opened ({error.strerror}); check its permissions") from error
     try:
         return os.open(file_of(database), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return -1
 
 
-def _locked(descriptor: int, writing: bool) -> bool:
+def _holder(descriptor: int, writing: bool) -> str:
+    """Who has the lock that is in the way."""
+    wanted = fcntl.F_WRLCK if writing else fcntl.F_RDLCK
+    order = (0, 0, 0, wanted, os.SEEK_SET) if sys.platform == "darwin" else (wanted, os.SEEK_SET, 0, 0, 0)
     try:
-        fcntl.lockf(descriptor, (fcntl.LOCK_EX if writing else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        found = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(_FLOCK, *order)))
+        kind, pid = (found[3], found[2]) if sys.platform == "darwin" else (found[0], found[4])
     except OSError:
-        return False
-    me = f"{Path(sys.executable).name} (pid {os.getpid()})"
-    if writing and _holder(descriptor) != me:
-        try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, me.encode(), 0)
-        except OSError:
-            pass  # a full disk: those who wait are not told who it is
-    return True
-
-
-def _holder(descriptor: int) -> str:
-    return os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+        return "another process"
+    if kind == fcntl.F_UNLCK or pid <= 0:  # gone in this moment, or on another machine
+        return "another process"
+    try:
+        name = Path(os.readlink(f"/proc/{pid}/exe")).name
+    except OSError:
+        name = "a process"
+    return f"{name} (pid {pid})"

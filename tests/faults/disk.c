@@ -67,7 +67,7 @@ static const char *path_of(int descriptor, char *place) {
 }
 
 /* The power fails: of what was written to a file since it was last synced, any part may have reached the disk, in sectors of
-   512 bytes. Each write is remembered, as it was and as it became, until the file is synced; then the power goes, all of them
+   512 bytes. A change of a file's length counts as a sync of it. Each write is remembered, as it was and as it became, until the file is synced; then the power goes, all of them
    are undone, and a part, drawn by the number of the call, is done again. Names (open, rename, link, unlink) stay as they are:
    a file system with a journal keeps their order. The descriptors are never closed: that would take the process' locks away. */
 enum { FILES = 512, SECTOR = 512 };
@@ -87,7 +87,7 @@ static int file_of(int descriptor, struct stat64 *found) {
         files[n].device = found->st_dev;
         return n;
     }
-    return -1;
+    abort(); /* a larger table is needed */
 }
 
 static void remember(int descriptor, const void *data, size_t size, off64_t at) {
@@ -213,6 +213,10 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
 }
 ssize_t writev(int fd, const struct iovec *parts, int count) {
     GUARD_FD("writev", fd, 1, );
+    if (mode == POWER && count > 0) { /* the first part; the caller goes on with the rest */
+        NOTE_FD(fd, remember(fd, parts->iov_base, parts->iov_len, fcntl(fd, F_GETFL) & O_APPEND ? -1 : lseek64(fd, 0, SEEK_CUR)));
+        return REAL(write)(fd, parts->iov_base, parts->iov_len);
+    }
     return REAL(writev)(fd, parts, count);
 }
 /* As sendfile does it, a piece at a time, so that what is written can be remembered. */

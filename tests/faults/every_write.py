@@ -106,6 +106,16 @@ def looked_at(home: Path) -> dict:
     return published | {"lost": len(gone)}
 
 
+def mended(home: Path) -> dict:
+    """What opening it, as the next run does, leaves of a file that did not open: commits that were told and are gone."""
+    from storage.database import Database
+    from storage.home import Home
+    from storage.journal import lost
+
+    with Database(Home(home)).reading() as con:
+        return {"lost": len(lost(Home(home), con.execute("SELECT writes FROM store.lease").fetchone()[0]))}
+
+
 def ended(home: Path) -> dict:
     """What the home holds in the end: digests computed anew, and what lies about."""
     from storage.database import Database
@@ -138,6 +148,8 @@ def tried(point: Point, start: Path, folder: Path, wanted: str, before: str) -> 
     first = ask(lambda: disturbed(home, point))
     seen = ask(lambda: looked_at(home))
     torn_block = point.fate in ("tear", "power") and "damaged" in seen  # a part of a block of the engine's own catalogue
+    if torn_block:
+        seen["lost"] = ask(lambda: mended(home))["lost"]
     again = ask(lambda: day(home))
     last = ask(lambda: ended(home))
     problems = []

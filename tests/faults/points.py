@@ -73,6 +73,12 @@ class Watched:
             WATCH.passes("close", "closed")
         self._con.close()
 
+    def __enter__(self) -> Watched:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._con, name)
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import storage.backup
 from forecasting.errors import DatabaseLocked
 from storage.bars import append_bars
+from storage.connection import open_database
 from storage.database import Database
 from storage.home import Home
 from storage.lease import hold_lease
@@ -45,6 +47,20 @@ with opened(Path(sys.argv[1])) as con:
 """
 
 
+READER = """
+import sys, duckdb
+from pathlib import Path
+from storage.home import Home
+from storage.snapshot import open_snapshot
+from tests.faults.disk import gate
+attached, real = [], duckdb.connect
+duckdb.connect = lambda *args, **kwargs: attached.append(1) or real(*args, **kwargs)
+gate(Path(sys.argv[2]))
+with open_snapshot(Home(Path(sys.argv[1]).parent)) as con:
+    print(con.execute("SELECT count(*), sum(close) FROM prices").fetchone(), len(attached))
+"""
+
+
 def held(script: str, database: Path, folder: Path) -> tuple[subprocess.Popen, Path]:
     """A process that opens ``database`` and waits behind the reading of its head until the returned file is gone."""
     closed = folder / "gate"
@@ -71,6 +87,44 @@ def test_engine__loses_the_rows_of_a_process_that_came_between(tmp_path):
     assert process.communicate()[0] == "100\n"
     with duckdb.connect(str(database)) as con:
         assert con.execute("SELECT count(*) FROM t").fetchone() == (101,)
+
+
+def test_reader__that_a_publish_comes_between_opens_the_new_snapshot_once_more(tmp_path):
+    """By itself the engine would take the head of the old file for that of the new one."""
+    home = Home(tmp_path / "home")
+    db = Database(home)
+    for day in (1, 2):
+        if day == 2:
+            process, gate = held(READER, home.snapshot, tmp_path)
+        with hold_lease(home, db, "test") as lease, db.writing(lease, f"run{day}", "ingest") as tx:
+            rows = [(f"S{n:03d}", f"2024-03-0{day}", float(day)) for n in range(500)]
+            append_bars(tx, bars(*rows), "files", "as_traded", MONDAY)
+        db.publish(f"run{day}", MONDAY)
+    gate.unlink()
+    assert process.communicate()[0] == "(1000, 1500.0) 2\n"
+
+
+def test_backup__stays_whole_where_another_process_wants_the_file_between_its_two_copies(tmp_path, monkeypatch):
+    """POSIX ends the lock on a file with the first descriptor of it that the process closes: a copy by name would do that."""
+    home = Home(tmp_path / "home")
+    db = Database(home)
+    with hold_lease(home, db, "test") as lease, db.writing(lease, "run1", "ingest") as tx:
+        append_bars(tx, bars(("AAPL", "2024-03-01", 10)), "files", "as_traded", MONDAY)
+    real, said = storage.backup.copy_open, []
+
+    def then_another(file, target):
+        real(file, target)
+        script = "import sys, duckdb\ntry: duckdb.connect(sys.argv[1])\nexcept duckdb.IOException: print('locked')"
+        command = [sys.executable, "-c", script, str(home.database)]
+        said.append(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+
+    monkeypatch.setattr(storage.backup, "copy_open", then_another)
+    backup = storage.backup.back_up(home, home.backups, MONDAY)
+    assert said == ["locked\n"] and storage.backup.problems(backup) == []
+    with open_database(backup.path / "nextclose.duckdb", read_only=True) as con:
+        assert con.execute("SELECT count(*) FROM store.bars").fetchone() == (1,)
+    assert not (backup.path / home.log.name).exists()  # folded in
+    assert home.log.exists()  # and left alone in the home
 
 
 def test_turn__nobody_comes_between(tmp_path):

@@ -230,8 +230,8 @@ def test_publish__waits_for_a_program_that_has_the_file_open_for_a_moment(db, ho
     patient = Database(home, lock_wait=30.0)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"open\n"
-        with patient.held_closed() as path:
-            assert path == home.database
+        with patient.held_closed() as file:
+            assert file.name == str(home.database)
 
 
 def test_home__that_cannot_be_made_or_written_is_one_line(tmp_path):

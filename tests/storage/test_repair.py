@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import random
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from forecasting.errors import AlreadyRunning, DatabaseCorrupt
+from forecasting.errors import AlreadyRunning, DatabaseCorrupt, StorageError
 from storage.backup import back_up
 from storage.bars import append_bars
 from storage.connection import open_database
@@ -246,9 +247,24 @@ def test_everything__damaged_says_what_to_bring_and_keeps_what_there_is(torn):
     damage(torn)
     torn.snapshot.chmod(0o644)
     torn.snapshot.write_bytes(b"rotten")
-    with pytest.raises(DatabaseCorrupt, match="nextclose restore FOLDER"):
+    before = torn.database.read_bytes()
+    for _ in range(2):  # the second time it is the same
+        with pytest.raises(DatabaseCorrupt, match=r"neither .* is good, and .* stays as it is.*`nextclose restore FOLDER"):
+            repair(torn, NOW)
+    assert torn.database.read_bytes() == before
+
+
+def test_look__on_a_disk_without_room_says_so_and_throws_nothing_away(torn, monkeypatch):
+    """A copy that cannot be made is no damage."""
+    before = {path.name: path.read_bytes() for path in (torn.database, log_of(torn))}
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(StorageError, match=r"could not be looked at \(No space left on device\); make room for a copy of it"):
         repair(torn, NOW)
-    assert len(list((torn.path / DAMAGED).glob("*/nextclose.duckdb"))) == 1
+    assert {path.name: path.read_bytes() for path in (torn.database, log_of(torn))} == before
 
 
 @pytest.mark.parametrize("what", ["manifest", "snapshot"])

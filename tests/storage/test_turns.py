@@ -10,19 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from storage.turns import file_of, nobody_here, turn
+from forecasting.errors import DatabaseLocked, StorageError
+from storage.turns import closed, file_of, turn
 
 ROOT = Path(__file__).parents[2]
 OTHER = """
 import sys
 from pathlib import Path
+from forecasting.errors import DatabaseLocked
 from storage.turns import turn
 try:
     with turn(Path(sys.argv[1]), sys.argv[2] == "writes", float(sys.argv[3])):
         print("its turn", flush=True)
         sys.stdin.readline()
-except TimeoutError as error:
-    print(error, flush=True)
+except DatabaseLocked as error:
+    print(str(error).partition("open in ")[2].partition(";")[0], flush=True)
 """
 
 
@@ -37,7 +39,9 @@ def said(process: subprocess.Popen) -> str:
 
 @pytest.fixture
 def database(tmp_path) -> Path:
-    return tmp_path / "x.duckdb"
+    """Of a home that was written to: the file of the turns is there."""
+    with turn(tmp_path / "x.duckdb", True, 0.0):
+        return tmp_path / "x.duckdb"
 
 
 @pytest.mark.parametrize(
@@ -49,14 +53,14 @@ def test_turn__of_two_processes(database, here, there, both):
         answer = said(process)
         process.communicate("\n")
     assert (answer == "its turn") is both
-    if not both and here == "writes":
-        assert answer == f"{Path(sys.executable).name} (pid {os.getpid()})"
+    if not both:
+        assert answer == f"{Path(sys.executable).resolve().name} (pid {os.getpid()})"
 
 
 def test_turn__is_waited_for_and_ends_with_its_process(database):
     with other(database, "writes") as first:
         assert said(first) == "its turn"
-        with pytest.raises(TimeoutError, match=rf"\(pid {first.pid}\)"), turn(database, True, 0.1):
+        with pytest.raises(DatabaseLocked, match=rf"\(pid {first.pid}\)"), turn(database, True, 0.1):
             pass
         with other(database, "writes", 30.0) as second:
             first.send_signal(signal.SIGKILL)
@@ -73,13 +77,30 @@ def test_turn__belongs_to_all_connections_of_the_process_until_the_last_is_close
         with other(database, "reads") as process:
             assert said(process) != "its turn"
             process.communicate("\n")
-        with nobody_here(database, 0.0) as closed:
-            assert not closed
-    with nobody_here(database, 0.0) as closed:
-        assert closed
+        with pytest.raises(DatabaseLocked, match="is open in this process"), closed(database, 0.0):
+            pass
     with other(database, "writes") as process:
         assert said(process) == "its turn"
         process.communicate("\n")
+
+
+def test_closed__keeps_everybody_from_opening_it_the_threads_of_this_process_too(database):
+    with closed(database, 0.0):
+        with other(database, "reads") as process:
+            assert said(process) != "its turn"
+            process.communicate("\n")
+        with pytest.raises(DatabaseLocked, match="is open in this process"), turn(database, False, 0.0):
+            pass
+
+
+def test_turn__is_of_the_file_whatever_it_is_called(database, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    with turn(database, True, 0.0):
+        with turn(tmp_path / "link" / "x.duckdb", True, 0.0):
+            pass
+        with other(database, "reads") as process:
+            assert said(process) != "its turn"
+            process.communicate("\n")
 
 
 def test_turn__is_not_inherited_by_a_child(database):
@@ -90,7 +111,7 @@ def test_turn__is_not_inherited_by_a_child(database):
             try:
                 with turn(database, True, 0.0):
                     pass
-            except TimeoutError:
+            except DatabaseLocked:
                 code = 7
             finally:
                 os._exit(code)
@@ -100,13 +121,16 @@ def test_turn__is_not_inherited_by_a_child(database):
             process.communicate("\n")
 
 
+def test_turn__a_reader_makes_no_file_since_it_may_not_own_the_home(tmp_path):
+    with turn(tmp_path / "x.duckdb", False, 0.0):
+        assert not file_of(tmp_path / "x.duckdb").exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_turn__a_reader_without_the_right_to_write_needs_no_file(database):
-    database.parent.chmod(0o555)
+def test_turn__a_writer_who_may_not_write_is_told_so(tmp_path):
+    tmp_path.chmod(0o555)
     try:
-        with turn(database, False, 0.0):
-            assert not file_of(database).exists()
-        with pytest.raises(PermissionError), turn(database, True, 0.0):
+        with pytest.raises(StorageError, match="check its permissions"), turn(tmp_path / "x.duckdb", True, 0.0):
             pass
     finally:
-        database.parent.chmod(0o755)
+        tmp_path.chmod(0o755)
