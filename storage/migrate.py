@@ -74,10 +74,10 @@ def prepare(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_
         try:
             _bring_up(home, migrations, memory_mb, lock_wait)
         except DatabaseCorrupt:
-            from storage.torn_blocks import mend_torn_blocks
+            from storage.torn_blocks import cut_torn_log, mend_torn_blocks
 
             with take_lock(home, "mend", patience=1.0):
-                mended = mend_torn_blocks(home)
+                mended = cut_torn_log(home) or mend_torn_blocks(home)
             if mended is None:
                 raise
             _bring_up(home, migrations, memory_mb, lock_wait)

@@ -33,7 +33,7 @@ from storage.lease import hold_lease
 from storage.lockfile import take_lock
 from storage.manifest import read_manifest, snapshot_is_good, tables_of
 from storage.snapshot import publish
-from storage.torn_blocks import mend_torn_blocks
+from storage.torn_blocks import cut_torn_log, mend_torn_blocks
 from storage.turns import turn
 from storage.verify import Finding, verify
 
@@ -107,7 +107,7 @@ def _grave(found: list[Finding]) -> list[Finding]:
 
 def _mended(home: Home, done: Repair) -> bool:
     """Whether single blocks were all that was damaged; they are whole again."""
-    told = mend_torn_blocks(home)
+    told = cut_torn_log(home) or mend_torn_blocks(home)
     done.actions += [told] if told else []
     return told is not None
 

@@ -1,4 +1,4 @@
-"""A checkpoint that a power cut tore: its blocks are taken from the published snapshot, and nothing is lost.
+"""What a power cut tore: blocks of the database come back from the published snapshot, an unfinished commit is cut off the log.
 
 A checkpoint writes the changed part of the engine's catalogue over the old one, in the same blocks of 256 KB, before the head
 of the file names the new state and the log is emptied. Half a block written is a block whose checksum is wrong, and a file that
@@ -23,13 +23,14 @@ from typing import IO
 import numpy as np
 
 from storage.apart import commits_apart
-from storage.home import Home, copy_open, disk_errors, fsync_folder
+from storage.home import Home, copy_open, disk_errors, fsync_folder, write_durably
 from storage.journal import commits, log_changed
 from storage.manifest import snapshot_is_good
 from storage.snapshot import open_snapshot
 from storage.turns import turn
 
 _HEAD, _BLOCK = 4096, 262_144
+_LOG_HEAD = 40
 _FACTOR = np.uint64(0xBF58476D1CE4E5B9)
 
 
@@ -69,6 +70,46 @@ def mend_torn_blocks(home: Home) -> str | None:
     return (
         f"{what} of {home.database.name} had been damaged, as a power cut in the middle of a write does it, and came back from "
         f"the published snapshot; nothing was lost, and the file as it was lies in {aside.relative_to(home.path)}/"
+    )
+
+
+def cut_torn_log(home: Home) -> str | None:
+    """Cut off what follows the last commit that was told, in a log that cannot be read; a sentence about it, None where that is
+    no help.
+
+    A power cut in the middle of a commit can leave any part of what was written since the log was last synced, and the engine
+    refuses a log that does not simply end. Nobody was told of that commit; the journal knows how long the log was before it,
+    and its SHA-256. The log as it was found lies in ``damaged/`` afterwards. Call it as ``mend_torn_blocks``.
+    """
+    told = commits(home)
+    if not told or log_changed(home) or not (home.log.exists() and home.database.is_file()):
+        return None
+    with turn(home.database, writing=True, wait=10.0), disk_errors(home):
+        whole = home.log.read_bytes()
+        marks = [commit.log for commit in told if commit.log is not None and bytes.fromhex(commit.log[0]) == whole[:_LOG_HEAD]]
+        known = max((size for _, size, _ in marks if size <= len(whole)), default=0)
+        folder = home.path / f".mend-{uuid.uuid4().hex[:12]}"
+        folder.mkdir()
+        try:
+            shutil.copyfile(home.database, folder / home.database.name)
+            if known:
+                write_durably(folder / home.log.name, whole[:known])
+            there = commits_apart(folder / home.database.name)
+            if known == len(whole) or there is None or there < max(commit.number for commit in told):
+                return None
+            aside = home.aside()
+            os.link(home.log, aside / home.log.name)
+            if known:
+                os.replace(folder / home.log.name, home.log)
+            else:
+                home.log.unlink()
+            fsync_folder(aside)
+            fsync_folder(home.path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return (
+        f"the end of {home.log.name} could not be read, as after a power cut in a commit that nobody was told of, and was "
+        f"cut off; nothing was lost, and the log as it was lies in {aside.relative_to(home.path)}/"
     )
 
 

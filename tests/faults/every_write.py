@@ -149,7 +149,7 @@ def tried(point: Point, start: Path, folder: Path, wanted: str, before: str) -> 
     seen = ask(lambda: looked_at(home))
     torn_block = point.fate in ("tear", "power") and "damaged" in seen  # a part of a block of the engine's own catalogue
     if torn_block:
-        seen["lost"] = ask(lambda: mended(home))["lost"]
+        seen |= ask(lambda: mended(home))  # an error is one of the problems
     again = ask(lambda: day(home))
     last = ask(lambda: ended(home))
     problems = []

@@ -151,6 +151,32 @@ def test_block__of_rows_that_only_the_log_knows_is_not_taken_from_a_snapshot_tha
         assert home.database.read_bytes() == data
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_log__torn_in_a_commit_that_nobody_was_told_of_is_cut_there(stopped, home, told):
+    """A power cut: of the last commit's writes the first sector is missing and the others are there."""
+    if not told:  # the very first commit since the publish
+        Database(home).publish("2026-11-19", NOW)
+    before = home.log.read_bytes() if home.log.exists() else b""
+    journal = home.journal.read_bytes()
+    store(home, "2026-11-20")
+    data = bytearray(home.log.read_bytes())
+    begin = max(len(before), 40)
+    data[begin + 100 : begin + 612] = bytes(512)
+    home.log.write_bytes(data)
+    home.journal.write_bytes(journal)  # the power failed before it was told
+    with pytest.raises(DatabaseCorrupt, match="nextclose recover"):
+        open_database(home.database)
+    db = Database(home)
+    assert "was cut off; nothing was lost" in db.mended
+    with db.reading() as con:
+        assert content_digest(con) == stopped[2]
+    [kept] = (home.path / DAMAGED).glob("*/nextclose.duckdb.wal")
+    assert kept.read_bytes() == data
+    store(home, "2026-11-20")
+    db.publish("2026-11-20", NOW)
+    assert verify(home) == []
+
+
 @pytest.mark.parametrize(
     "why", ["another head", "another snapshot", "a log that is cut", "no log", "no snapshot", "no journal"]
 )
