@@ -85,18 +85,29 @@ def log_changed(home: Home) -> bool:
     What was added to it since does not count: a commit that nobody was told of. Nor does another log, which begins with another
     number, or one that was cut: that commits are gone, ``lost`` tells.
     """
-    marks = [commit.log for commit in commits(home) if commit.log is not None]
-    if not marks:
-        return False
     try:
         with home.log.open("rb") as file:
-            head, whole = file.read(_HEAD).hex(), file.seek(0, os.SEEK_END)
-            for begins, size, digest in reversed(marks):
-                if begins == head and size <= whole:
-                    return _read(file, 0, size, hashlib.sha256()).hexdigest() != digest
+            size, digest = _last_told(home, file)
+            return size > 0 and _read(file, 0, size, hashlib.sha256()).hexdigest() != digest
     except OSError:
-        pass
-    return False
+        return False
+
+
+def told_bytes(home: Home) -> int:
+    """How many bytes of the write-ahead log were there after the last commit that the journal tells of; 0 where none is told of
+    this log, or there is no log."""
+    try:
+        with home.log.open("rb") as file:
+            return _last_told(home, file)[0]
+    except OSError:
+        return 0
+
+
+def _last_told(home: Home, file: IO[bytes]) -> tuple[int, str]:
+    """Length and SHA-256 of this log after the last commit that is told and still in it."""
+    head, whole = file.read(_HEAD).hex(), file.seek(0, os.SEEK_END)
+    marks = (commit.log for commit in reversed(commits(home)) if commit.log is not None)
+    return next(((size, digest) for begins, size, digest in marks if begins == head and size <= whole), (0, ""))
 
 
 def _mark(home: Home) -> tuple[str, int, str] | tuple[()]:

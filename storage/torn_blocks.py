@@ -24,13 +24,12 @@ import numpy as np
 
 from storage.apart import commits_apart
 from storage.home import Home, copy_open, disk_errors, fsync_folder, write_durably
-from storage.journal import commits, log_changed
+from storage.journal import commits, log_changed, told_bytes
 from storage.manifest import snapshot_is_good
 from storage.snapshot import open_snapshot
 from storage.turns import turn
 
 _HEAD, _BLOCK = 4096, 262_144
-_LOG_HEAD = 40
 _FACTOR = np.uint64(0xBF58476D1CE4E5B9)
 
 
@@ -85,9 +84,9 @@ def cut_torn_log(home: Home) -> str | None:
     if not told or log_changed(home) or not (home.log.exists() and home.database.is_file()):
         return None
     with turn(home.database, writing=True, wait=10.0), disk_errors(home):
-        whole = home.log.read_bytes()
-        marks = [commit.log for commit in told if commit.log is not None and bytes.fromhex(commit.log[0]) == whole[:_LOG_HEAD]]
-        known = max((size for _, size, _ in marks if size <= len(whole)), default=0)
+        whole, known = home.log.read_bytes(), told_bytes(home)
+        if known == len(whole):  # nothing follows
+            return None
         folder = home.path / f".mend-{uuid.uuid4().hex[:12]}"
         folder.mkdir()
         try:
@@ -95,7 +94,7 @@ def cut_torn_log(home: Home) -> str | None:
             if known:
                 write_durably(folder / home.log.name, whole[:known])
             there = commits_apart(folder / home.database.name)
-            if known == len(whole) or there is None or there < max(commit.number for commit in told):
+            if there is None or there < max(commit.number for commit in told):
                 return None
             aside = home.aside()
             os.link(home.log, aside / home.log.name)
