@@ -6,7 +6,6 @@ They ask the server that ``nextclose serve`` runs for this home, as a client wou
 from __future__ import annotations
 
 import json
-import uuid
 from datetime import datetime
 from typing import Any
 
@@ -14,18 +13,17 @@ from app.doctor import Check, Patient, not_looked_at, ok, problem, warning
 
 NOBODY = "no `nextclose serve` runs for this home"
 FOREIGN = "http://elsewhere.example"
-SECONDS = 10.0
 
 
 def check_server_security(patient: Patient) -> Check:
     """Does it refuse a request without password, from a foreign page, under a foreign name, without a CSRF token?"""
-    import httpx
+    from app.prefect_api import prefect_client
 
     served = _served(patient)
     if served is None:
         return not_looked_at("server security", NOBODY)
     login = _login(patient)
-    with httpx.Client(base_url=served["api"], timeout=SECONDS) as client:
+    with prefect_client(served["api"]) as client:
         tried = {
             "a request without password": client.get("/admin/version"),
             "a page of another origin": client.get("/admin/version", headers={"Origin": FOREIGN}, auth=login),
@@ -94,13 +92,8 @@ def _login(patient: Patient) -> tuple[str, str] | None:
 
 def _ask(served: dict[str, Any], login: tuple[str, str], method: str, path: str, body: Any = None) -> Any:
     """The server's answer as plain values; None where it has none."""
-    import httpx
+    from app.prefect_api import csrf_headers, prefect_client
 
-    with httpx.Client(base_url=served["api"], timeout=SECONDS, auth=login) as client:
-        headers = {}
-        if method != "GET":
-            me = str(uuid.uuid4())
-            token = client.get("/csrf-token", params={"client": me}).json()["token"]
-            headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": me}
-        answer = client.request(method, path, json=body, headers=headers)
+    with prefect_client(served["api"], login) as client:
+        answer = client.request(method, path, json=body, headers={} if method == "GET" else csrf_headers(client))
         return answer.json() if answer.is_success else None

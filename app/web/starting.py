@@ -12,7 +12,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,11 +23,13 @@ from app.web.formats import as_json
 from app.web.parameters import Day, Symbol
 from tasks.web_settings import WebSettings
 
+if TYPE_CHECKING:
+    import httpx
+
 log = logging.getLogger("nextclose.web")
 
 MOST_SYMBOLS = 200
 DONE = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
-_PATIENCE = 10.0  # seconds for Prefect to answer
 
 
 class Wanted(BaseModel):
@@ -56,6 +58,8 @@ class Prefect:
         self.settings, self.home, self.password = settings, home, password
 
     def start(self, wanted: Wanted) -> Started:
+        from app.prefect_api import csrf_headers
+
         request: dict[str, Any] = {"home": self.home}
         if wanted.symbols:
             request["symbols"] = wanted.symbols
@@ -65,7 +69,9 @@ class Prefect:
             found = client.get(f"/deployments/name/{self.settings.deployment}")
             found.raise_for_status()
             path = f"/deployments/{found.json()['id']}/create_flow_run"
-            made = client.post(path, json={"parameters": {"request": request}}, headers=self._csrf(client))
+            # A key of its own: where the server is asked again, it starts one run.
+            wish = {"parameters": {"request": request}, "idempotency_key": uuid.uuid4().hex}
+            made = client.post(path, json=wish, headers=csrf_headers(client))
             made.raise_for_status()
             return self._told(made.json())
 
@@ -77,6 +83,8 @@ class Prefect:
 
     def page_of(self, flow: str, started_at: datetime) -> str | None:
         """The address in Prefect's UI of the flow run in which our run began; None where it knows of none."""
+        from app.prefect_api import csrf_headers
+
         begun = {
             "after_": (started_at - timedelta(minutes=10)).isoformat(),
             "before_": (started_at + timedelta(seconds=5)).isoformat(),
@@ -88,25 +96,16 @@ class Prefect:
             "flow_runs": {"start_time": begun},
         }
         with self._client() as client:
-            found = client.post("/flow_runs/filter", json=wanted, headers=self._csrf(client))
+            found = client.post("/flow_runs/filter", json=wanted, headers=csrf_headers(client))
             found.raise_for_status()
             rows = found.json()
         return self._told(rows[0]).url if rows else None
 
-    def _client(self) -> Any:
-        import httpx
+    def _client(self) -> httpx.Client:
+        from app.prefect_api import prefect_client
 
-        auth = tuple(self.password.split(":", 1)) if self.password and ":" in self.password else None
-        return httpx.Client(base_url=self.settings.prefect_api.rstrip("/"), timeout=_PATIENCE, auth=auth)
-
-    @staticmethod
-    def _csrf(client: Any) -> Mapping[str, str]:
-        """Prefect's CSRF token where its protection is on."""
-        name = uuid.uuid4().hex
-        found = client.get("/csrf-token", params={"client": name})
-        if found.status_code != 200:
-            return {}
-        return {"Prefect-Csrf-Token": found.json()["token"], "Prefect-Csrf-Client": name}
+        user, _, password = (self.password or "").partition(":")
+        return prefect_client(self.settings.prefect_api, (user, password) if password else None)
 
     def _told(self, run: Mapping[str, Any]) -> Started:
         state = run.get("state") or {}

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from app.prefect_api import csrf_headers, prefect_client
 from tests.flows.conftest import copied, finished, no_environment  # noqa: F401
 
 PATIENCE = 240
@@ -93,19 +93,10 @@ class Served:
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
         """The API's answer as plain values, with password and CSRF token."""
-        import httpx
-
-        with httpx.Client(base_url=self.url, auth=self.login, timeout=30) as client:
+        with prefect_client(self.url, self.login, patience=30) as client:
             if method != "GET":
-                me = str(uuid.uuid4())
-                token = client.get("/csrf-token", params={"client": me}).json()["token"]
-                more["headers"] = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": me}
-            for wait in (0.5, 1.0, 2.0, 4.0, 0.0):
-                answer = client.request(method, path, **more)
-                if answer.status_code != 503:  # SQLite was busy; Prefect's own client asks again as well
-                    break
-                time.sleep(wait)
-            answer.raise_for_status()
+                more["headers"] = csrf_headers(client)
+            answer = client.request(method, path, **more).raise_for_status()
             return answer.json() if answer.content else None
 
     def trigger(self, deployment: str, request: dict[str, Any]) -> str:

@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
+from app.prefect_api import AskingAgain
 from app.web.starting import Prefect
 from tasks.web_settings import WebSettings
 from tests.app.web.conftest import TOKEN, asking
@@ -20,10 +22,14 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 
 class StandIn:
-    """Answers as Prefect 3 does: a deployment by name, a CSRF token, a run that takes the states of ``states`` in turn."""
+    """Answers as Prefect 3 does: a deployment by name, a CSRF token, a run that takes the states of ``states`` in turn.
+
+    ``busy``: so many answers first are 503, as of a server whose SQLite file is locked by another of its own writes.
+    """
 
     def __init__(self, csrf: bool = True, password: str | None = None) -> None:
         self.csrf, self.password, self.asked, self.made, self.states = csrf, password, [], [], ["PENDING"]
+        self.busy = 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -48,6 +54,9 @@ class StandIn:
         wanted = f"Basic {b64encode(self.password.encode()).decode()}" if self.password else None
         if wanted and handler.headers.get("authorization") != wanted:
             return self.send(handler, 401, {"exception_message": "Unauthorized"})
+        if self.busy:
+            self.busy -= 1
+            return self.send(handler, 503, {"exception_message": "Service Unavailable"})
         if path.startswith("/csrf-token"):
             return self.send(
                 handler, *((200, {"token": "t"}) if self.csrf else (422, {"detail": "CSRF protection is disabled."}))
@@ -95,6 +104,7 @@ def test_start__with_the_token_starts_the_deployment_for_this_home(made, prefect
         assert (
             answer.status_code == 202 and answer.json()["id"] == RUN and answer.json()["url"].endswith(f"/runs/flow-run/{RUN}")
         )
+        assert len(prefect.made) == 1 and len(prefect.made[0].pop("idempotency_key")) == 32
         assert prefect.made == [{"parameters": {"request": {"home": str(made.path), "symbols": ["TSLA", "BRK-B"]}}}]
         prefect.states = ["RUNNING", "COMPLETED"]
         seen = [client.get(f"/api/v1/runs/started/{RUN}", headers=BEARER).json()["state"] for _ in range(2)]
@@ -148,6 +158,23 @@ def test_start__from_a_page_of_this_host_is_taken(made, prefect):
     with asking(made, token=TOKEN, prefect_api=prefect.api) as client:
         answer = client.post("/api/v1/runs", json={}, headers={**BEARER, "origin": "http://localhost"})
     assert answer.status_code == 202
+
+
+def test_start__while_the_server_is_busy_asks_again(made, prefect):
+    """Three answers of 503, "database is locked" inside: the run is started all the same, once."""
+    prefect.busy = 3
+    with asking(made, token=TOKEN, prefect_api=prefect.api) as client:
+        assert client.post("/api/v1/runs", json={}, headers=BEARER).status_code == 202
+    named = "/deployments/name/daily/daily"
+    assert [path for _, path in prefect.asked].count(named) == 4 and len(prefect.made) == 1
+
+
+def test_prefect__that_stays_busy_is_said_when_patience_ends(prefect):
+    """Within half a second of patience it is asked at 0, 0.1 and 0.3 seconds; the next time would be too late."""
+    prefect.busy = 1000
+    with httpx.Client(base_url=prefect.api, transport=AskingAgain(patience=0.5)) as client:
+        assert client.get("/deployments/name/daily/daily").status_code == 503
+    assert 2 <= len(prefect.asked) <= 3
 
 
 def test_prefect__that_does_not_answer_is_said_without_secrets(made, prefect):
