@@ -61,9 +61,10 @@ def check_commits(patient: Patient) -> Check:
 
 def check_digests(patient: Patient) -> Check:
     """Is the content of the database, the snapshot and the models what was published?"""
+    from storage.exchange import begun
     from storage.verify import verify
 
-    if not patient.home.manifest.exists():
+    if not (patient.home.manifest.exists() or begun(patient.home)):
         return not_looked_at("digests", "nothing is published yet")
     findings = verify(patient.home, lock_wait=1.0)
     grave = [finding for finding in findings if finding.kind != "unpublished"]

@@ -26,7 +26,8 @@ from typing import Any
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, InputError, StorageError
 from storage.connection import open_database, translated
 from storage.database import Database
-from storage.home import Home, copy_open, fsync_folder, write_durably
+from storage.exchange import exchange, finish, staged
+from storage.home import Home, copy_open, disk_errors, fsync, write_durably
 from storage.lockfile import take_lock
 from storage.manifest import content_digest
 from storage.turns import turn
@@ -83,7 +84,7 @@ def back_up(home: Home, into: Path, now: datetime, code_version: str = "", patie
         if target.exists():
             raise StorageError(f"{target} is there already; wait a second and back up again")
         os.rename(partial, target)
-        fsync_folder(into)
+        fsync(into)
     except OSError as error:
         raise StorageError(
             f"backup into {into} did not succeed ({error.strerror}); free some space or name another --to"
@@ -146,38 +147,17 @@ def restore(home: Home, backup: Backup, replace: bool = False) -> Path | None:
     if home.database.exists() and not replace:
         raise InputError(f"{home.path} holds a database; name another --home, or add --replace to move it aside")
     home.ensure_writable()
-    with take_lock(home, "restore", patience=1.0), turn(home.database, writing=True, wait=10.0):
-        fresh = home.path / f".restore-{uuid.uuid4().hex[:12]}"
-        try:
+    with take_lock(home, "restore", patience=1.0), turn(home.database, writing=True, wait=10.0), disk_errors(home):
+        finish(home)
+        out = [path for path in (home.database, home.log, home.manifest, home.journal) if path.exists()]
+        shown = [path for path in (home.snapshot,) if path.exists()]  # readers keep what they have until the next publish
+        aside = home.backups / f"replaced-{uuid.uuid4().hex[:12]}"
+        with staged(home) as folder:
             for name in backup.card["files"]:
-                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(backup.path / name, fresh / name)
-                _sync(fresh / name)
-            aside = _move_aside(home)
-            for name in [*(f for f in backup.card["files"] if f != home.database.name), home.database.name]:
-                target = home.path / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(fresh / name, target)
-            for folder in {(home.path / name).parent for name in backup.card["files"]}:
-                fsync_folder(folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    return aside
-
-
-def _move_aside(home: Home) -> Path | None:
-    """Move the database, its log and what is published out of the way: they belong together, and not to what comes."""
-    wal = home.database.with_name(home.database.name + ".wal")
-    there = [path for path in (home.database, wal, home.snapshot, home.manifest, home.journal) if path.exists()]
-    if not there:
-        return None
-    aside = home.backups / f"replaced-{uuid.uuid4().hex[:12]}"
-    aside.mkdir(parents=True)
-    for path in there:
-        os.replace(path, aside / path.name)
-    fsync_folder(aside)
-    fsync_folder(home.path)
-    return aside
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(backup.path / name, folder / name)
+            exchange(home, folder, aside, out, shown)
+    return aside if out or shown else None
 
 
 def prune(folder: Path, keep: int) -> list[Path]:
@@ -209,7 +189,7 @@ def _copy_database(home: Home, target: Path, patience: float) -> None:
             time.sleep(0.2)
     with open_database(target) as con, translated(target):
         con.execute("CHECKPOINT")
-    _sync(target)
+    fsync(target)
 
 
 def _files(home: Home) -> Iterator[Path]:
@@ -234,7 +214,7 @@ def _copy(source: Path, target: Path, older: Path | None, root: Path) -> None:
         except OSError:  # a file system without links
             pass
     shutil.copyfile(source, target)
-    _sync(target)
+    fsync(target)
 
 
 def _card(folder: Path, now: datetime, code_version: str) -> dict[str, Any]:
@@ -265,11 +245,3 @@ def _seal(body: dict[str, Any]) -> str:
 def _sha(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -75,6 +75,11 @@ class Home:
     def lock(self) -> Path:
         return self.path / ".lock"
 
+    @property
+    def exchange(self) -> Path:
+        """What a restore or a repair has begun to put in the place of the home's files; see storage/exchange.py."""
+        return self.path / ".exchange"
+
     def aside(self) -> Path:
         """A new folder for what a repair replaces: nothing is thrown away."""
         folder = self.path / DAMAGED / uuid.uuid4().hex[:12]
@@ -88,6 +93,8 @@ class Home:
             with tempfile.TemporaryFile(dir=self.path) as probe:
                 probe.write(b"x")
         except OSError as error:
+            if error.errno != errno.EROFS and (told := disk_error(error, self.path)) is not None:
+                raise told from error
             reason = error.strerror or str(error)
             raise HomeNotWritable(
                 f"home {self.path} cannot be written ({reason}); give another folder with --home DIR or change its permissions"
@@ -101,9 +108,15 @@ def disk_errors(home: Home) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK:
+        told = disk_error(error, home.path)
+        if told is None:
             raise
-        raise StorageError(_DISK[error.errno].format(home.path)) from error
+        raise told from error
+
+
+def disk_error(error: OSError, where: Path) -> StorageError | None:
+    """What to tell where it is the disk that is full or broken; None for all other errors."""
+    return StorageError(_DISK[error.errno].format(where)) if error.errno in _DISK else None
 
 
 _DISK = {
@@ -114,9 +127,9 @@ _DISK = {
 }
 
 
-def fsync_folder(folder: Path) -> None:
-    """Make a rename or a new name in ``folder`` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def fsync(path: Path) -> None:
+    """Make what is in a file durable; of a folder, the names in it."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -144,4 +157,4 @@ def write_durably(target: Path, data: bytes, mode: int | None = None) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    fsync_folder(target.parent)
+    fsync(target.parent)

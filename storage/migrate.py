@@ -22,9 +22,11 @@ import duckdb
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, SchemaTooNew
 from storage.connection import open_database, opened, translated
-from storage.home import Home, fsync_folder
+from storage.exchange import begun, finish
+from storage.home import Home, disk_errors, fsync
 from storage.journal import log_changed
 from storage.lockfile import already_running, lock_holder, take_lock
+from storage.turns import turn
 from storage.views import view_statements, views_digest
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -61,11 +63,15 @@ def schema_number(con: duckdb.DuckDBPyConnection) -> int:
 def prepare(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_wait: float) -> str | None:
     """Bring ``home.database`` to the newest schema: create, migrate or leave as it is; views follow.
 
-    A file that a power cut tore is mended first, where the published snapshot can do that without a loss; a sentence about it.
+    What a restore or a repair that died had begun is finished. A file that a power cut tore is mended, where the published
+    snapshot can do that without a loss; a sentence about it.
     Raises DatabaseCorrupt, SchemaTooNew, DatabaseLocked, AlreadyRunning, HomeNotWritable.
     """
     home.ensure_writable()
     with _alone(home):
+        if begun(home):
+            with take_lock(home, "mend", patience=1.0), turn(home.database, writing=True, wait=10.0), disk_errors(home):
+                finish(home)
         if not home.database.exists():
             _create(home, migrations, memory_mb)
             return None
@@ -133,8 +139,8 @@ def _create(home: Home, migrations: tuple[Migration, ...], memory_mb: int) -> No
     """Make the file under another name and link it into place, so that no half-made file ever has the real name."""
     if home.manifest.exists():
         raise DatabaseCorrupt(
-            f"{home.database} is missing, but {home.manifest.name} says that there was one; restore it from {home.backups} "
-            f"or a copy of yours, or remove {home.manifest} to start anew"
+            f"{home.database} is missing, but {home.manifest.name} says that there was one; run `nextclose recover`, which "
+            f"takes it from the snapshot or a backup, or remove {home.manifest} to start anew"
         )
     fresh = home.path / f".nextclose.duckdb-{uuid.uuid4().hex[:12]}"
     try:
@@ -150,7 +156,7 @@ def _create(home: Home, migrations: tuple[Migration, ...], memory_mb: int) -> No
         finally:
             con.close()
         os.link(fresh, home.database)
-        fsync_folder(home.path)
+        fsync(home.path)
     finally:
         fresh.unlink(missing_ok=True)
         Path(f"{fresh}.wal").unlink(missing_ok=True)
@@ -194,7 +200,7 @@ def _back_up(home: Home, number: int) -> Path:
         os.fsync(descriptor)
         os.close(descriptor)
         os.replace(temporary, copy)
-        fsync_folder(home.backups)
+        fsync(home.backups)
     return copy
 
 

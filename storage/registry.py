@@ -25,7 +25,7 @@ import duckdb
 from forecasting.errors import UntrustedModel
 from storage.append import Appended
 from storage.database import Tx
-from storage.home import Home, fsync_folder
+from storage.home import Home, fsync
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,13 +75,13 @@ def save_model(home: Home, arrays: Mapping[str, np.ndarray], card: Mapping[str, 
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        fsync_folder(fresh)
+        fsync(fresh)
         if folder.exists():  # damaged; what was just trained is what it should hold
             os.rename(folder, Path(tempfile.mkdtemp(dir=home.models, prefix=".damaged-")) / model_id)
         os.rename(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    fsync_folder(home.models)
+    fsync(home.models)
     return model_id
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import uuid
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -26,7 +25,8 @@ from storage.apart import opens_apart
 from storage.backup import Backup, backups, problems
 from storage.connection import opened
 from storage.database import Database
-from storage.home import Home, fsync_folder
+from storage.exchange import exchange, finish, staged
+from storage.home import Home, disk_errors, fsync
 from storage.journal import Commit, begin_anew, log_changed, lost
 from storage.landing import landing_files, landing_problem
 from storage.lease import hold_lease
@@ -61,10 +61,12 @@ def repair(home: Home, now: datetime) -> Repair:
 
     Raises AlreadyRunning while a run writes, DatabaseCorrupt where neither the snapshot nor any backup is good.
     """
-    if not any(path.exists() for path in (home.database, home.manifest, home.snapshot)):
+    if not any(path.exists() for path in (home.database, home.manifest, home.snapshot, home.exchange)):
         raise StorageError(f"nothing is stored in {home.path} yet; run `nextclose run` first")
-    done, published = Repair(), _published_sessions(home)
-    with take_lock(home, "recover", patience=1.0):
+    with take_lock(home, "recover", patience=1.0), disk_errors(home):
+        with turn(home.database, writing=True, wait=10.0):
+            finish(home)
+        done, published = Repair(), _published_sessions(home)
         if log_changed(home):
             _quarantine_log(home, done, "was changed")
         if not (
@@ -95,7 +97,7 @@ def repair(home: Home, now: datetime) -> Repair:
 def publish_again(home: Home, now: datetime) -> str:
     """Publish what the database holds under the run that it was last published for; the content digest."""
     db = Database(home)
-    with hold_lease(home, db, "recover"):
+    with disk_errors(home), hold_lease(home, db, "recover"):
         with db.reading() as con:
             run_id = con.execute("SELECT run_id FROM store.publication").fetchone()[0]
         return publish(db, home, run_id or "recovered", now).digest
@@ -121,38 +123,27 @@ def _replace_database(home: Home, done: Repair) -> None:
             f"neither {home.snapshot.name} nor a backup in {home.backups} is good, and {home.database.name} stays as it is; "
             f"bring one from elsewhere (`nextclose restore FOLDER --replace --home {home.path}`) or begin in another home"
         )
-    with turn(home.database, writing=True, wait=10.0):
-        aside = home.aside()
-        for path in (home.database, home.log):
-            if path.exists():
-                os.replace(path, aside / path.name)
-                done.actions.append(f"{path.name} was moved to {aside.relative_to(home.path)}/")
+    out = [home.database, home.log, *(() if good is None else (home.snapshot, home.manifest))]
+    aside, found = home.aside(), [path for path in out if path.exists()]
+    with turn(home.database, writing=True, wait=10.0), staged(home) as folder:
         if good is None:
-            fresh = home.path / f".restore-{uuid.uuid4().hex[:12]}"
-            shutil.copyfile(home.snapshot, fresh)
-            os.chmod(fresh, 0o644)
-            os.replace(fresh, home.database)
-            fsync_folder(home.path)
+            shutil.copyfile(home.snapshot, folder / home.database.name)
             done.from_ = "the published snapshot"
         else:
-            for name in (home.snapshot, home.manifest):
-                name.unlink(missing_ok=True)
-            _unlocked_restore(home, good)
+            _wanted_of(good, home, folder)
             done.from_ = f"the backup {good.path.name}"
+        exchange(home, folder, aside, found)
+    done.actions += [f"{path.name} was moved to {aside.relative_to(home.path)}/" for path in found]
     done.actions.append(f"the database was taken from {done.from_}")
 
 
-def _unlocked_restore(home: Home, good: Backup) -> None:
-    """As ``restore`` does it, for a caller that holds the lock: only the database is wanted, and models that are missing."""
+def _wanted_of(good: Backup, home: Home, folder: Path) -> None:
+    """Copy the database, and the models and landing files that are missing in the home."""
     for name in good.card["files"]:
-        target = home.path / name
-        if name == home.settings.name or (target.exists() and name != home.database.name):
+        if name == home.settings.name or (name != home.database.name and (home.path / name).exists()):
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
-        shutil.copyfile(good.path / name, fresh)
-        os.replace(fresh, target)
-    fsync_folder(home.path)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(good.path / name, folder / name)
 
 
 def _newest_good(home: Home) -> Backup | None:
@@ -168,7 +159,7 @@ def _quarantine_log(home: Home, done: Repair, why: str = "could not be read") ->
     with turn(home.database, writing=True, wait=10.0):
         aside = home.aside()
         os.replace(log, aside / log.name)
-        fsync_folder(home.path)
+        fsync(home.path)
     done.actions.append(f"the write-ahead log {why} and was moved to {aside.relative_to(home.path)}/")
     return True
 

@@ -22,7 +22,7 @@ import duckdb
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, StorageError
 from storage.connection import config, open_database, opened, refuse_unless_database, translate
 from storage.database import Database
-from storage.home import Home, copy_open, fsync_folder
+from storage.home import Home, copy_open, fsync
 from storage.journal import begin_anew
 from storage.manifest import TableDigest, combined, digest_tables, read_manifest, tables_of, write_manifest
 from storage.spilling import Spill, new_spill
@@ -70,7 +70,7 @@ def publish(db: Database, home: Home, run_id: str, now: datetime) -> Published:
         _check(fresh, tables)
         file_digest = _seal_file(fresh)
         os.replace(fresh, home.snapshot)
-        fsync_folder(home.path)
+        fsync(home.path)
     finally:
         fresh.unlink(missing_ok=True)
         Path(f"{fresh}.wal").unlink(missing_ok=True)
@@ -90,7 +90,7 @@ def _clear_leftovers(home: Home) -> None:
     for pattern in _LEFTOVERS:
         for leftover in home.path.glob(pattern):
             leftover.unlink(missing_ok=True)
-    for folder in home.path.glob(".mend-*"):
+    for folder in (*home.path.glob(".mend-*"), *home.path.glob(".staged-*")):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in home.path.glob(".try-*"):  # of a process that only looks, perhaps in this moment
         if time.time() - folder.stat().st_mtime > _DAY:

@@ -23,7 +23,7 @@ from typing import IO
 import numpy as np
 
 from storage.apart import commits_apart
-from storage.home import Home, copy_open, disk_errors, fsync_folder, write_durably
+from storage.home import Home, copy_open, disk_errors, fsync, write_durably
 from storage.journal import commits, log_changed, told_bytes
 from storage.manifest import snapshot_is_good
 from storage.snapshot import open_snapshot
@@ -61,8 +61,8 @@ def mend_torn_blocks(home: Home) -> str | None:
             aside = home.aside()
             os.link(home.database, aside / home.database.name)
             os.replace(mended, home.database)
-            fsync_folder(aside)
-            fsync_folder(home.path)
+            fsync(aside)
+            fsync(home.path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     what = "a block" if torn == 1 else f"{torn} blocks"
@@ -102,8 +102,8 @@ def cut_torn_log(home: Home) -> str | None:
                 os.replace(folder / home.log.name, home.log)
             else:
                 home.log.unlink()
-            fsync_folder(aside)
-            fsync_folder(home.path)
+            fsync(aside)
+            fsync(home.path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     return (

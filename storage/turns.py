@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forecasting.errors import DatabaseLocked, StorageError
+from storage.home import disk_error
 
 _FLOCK = "@qqihh" if sys.platform == "darwin" else "@hhqqi"  # struct flock of fcntl.h
 
@@ -141,7 +142,8 @@ def _descriptor(database: Path, writing: bool) -> int:
         return os.open(file_of(database), os.O_RDWR | os.O_CREAT * writing | os.O_CLOEXEC, 0o666)
     except OSError as error:
         if writing:
-            raise StorageError(f"{file_of(database)} cannot be opened ({error.strerror}); check its permissions") from error
+            told = f"{file_of(database)} cannot be opened ({error.strerror}); check its permissions"
+            raise disk_error(error, database.parent) or StorageError(told) from error
     try:
         return os.open(file_of(database), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -17,6 +17,7 @@ import duckdb
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, NextcloseError
 from storage.connection import opened
+from storage.exchange import begun
 from storage.home import Home
 from storage.journal import log_changed
 from storage.landing import landing_files, landing_problem
@@ -39,6 +40,9 @@ class Finding:
 
 def verify(home: Home, lock_wait: float = 10.0) -> list[Finding]:
     """What differs from the last publish, one finding each; [] when all is well. Raises DatabaseLocked while a run writes."""
+    if begun(home):
+        text = "a restore or a repair was begun and did not end; run `nextclose recover`, or the next run finishes it"
+        return [Finding("database", home.database.name, text)]
     try:
         manifest = read_manifest(home)
     except DatabaseCorrupt as error:
@@ -62,7 +66,7 @@ def _database_apart(home: Home, lock_wait: float) -> list[Finding]:
     try:
         answer = json.loads(child.stdout)
     except ValueError:
-        text = "reading it makes the database engine crash: the file is damaged; restore it from a copy"
+        text = "reading it makes the database engine crash: the file is damaged; run `nextclose recover`"
         return [Finding("database", home.database.name, text)]
     if "locked" in answer:
         raise DatabaseLocked(answer["locked"])
@@ -84,7 +88,7 @@ def _child(path: str, lock_wait: str) -> None:
 def _database(home: Home, expected: dict[str, TableDigest], schema: int, lock_wait: float) -> list[Finding]:
     findings = []
     if not home.database.exists():
-        return [Finding("database", home.database.name, "the file is missing; restore it from a copy")]
+        return [Finding("database", home.database.name, "the file is missing; run `nextclose recover`")]
     with ExitStack() as held:
         con: duckdb.DuckDBPyConnection | None = None
         for name, table in sorted(expected.items()):

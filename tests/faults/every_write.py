@@ -3,9 +3,11 @@
     python -m tests.faults.every_write                      # all calls of a day, each with every fate that it can meet
     python -m tests.faults.every_write --each-kind          # one call of each kind (call and file): the sample of the tests
     python -m tests.faults.every_write --fate kill --call 41
+    python -m tests.faults.every_write --scene restore      # of another thing that changes a home, see tests/faults/scenes.py
 
 Calls are those of the operating system, counted under Python and DuckDB alike (disk.c). Wanted after each: the digest of an
-undisturbed day, no acknowledged commit lost, and readers who see the day before or the day itself, whole.
+undisturbed day, no acknowledged commit lost, and readers who see the day before or the day itself, whole. A disturbed scene is
+followed by the scene again and the day, and, from a copy, by the day straight away: nobody may have noticed.
 
     kill    the process dies before the call           full    from the call on the disk is full
     tear    it dies when half of it is written         broken  the call fails, once
@@ -23,16 +25,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.disk import TORN, Call, build, calls, environment, fail
 from tests.faults.killing import be_ready, forked
+from tests.faults.scenes import BEFORE, SCENES, Scene, copied, day, recover
 from tests.faults.simulated_run import leftovers
 from tests.faults.telling import telling
 
-BEFORE, DAY = "2021-03-31", "2021-04-01"
 FATES = ("kill", "tear", "power", "full", "broken")
 
 
@@ -46,33 +49,33 @@ class Point:
         return f"{self.fate} at call {self.call.number} ({self.call.name} {self.call.file})"
 
 
-def day(home: Path, origin: str = DAY) -> dict:
-    """One day by the flow; its content digest, or the error that ended it."""
-    from flows.daily import daily
-    from flows.parameters import Daily
-    from forecasting.errors import NextcloseError
-    from tasks.policies import Policy
-
-    Policy.delay = lambda self, retry: 0.0  # a full disk is no emptier for being waited for
-    try:
-        report = daily(Daily(home=str(home), origin=origin))
-    except NextcloseError as error:
-        return {"error": str(error), "code": error.exit_code}
-    except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}", "code": 1}
-    return {key: report[key] for key in ("digest", "status", "already_done")}
-
-
-def disturbed(home: Path, point: Point) -> dict:
+def disturbed(home: Path, scene: Scene, point: Point) -> dict:
     fail(home, point.fate, point.call.number)
-    answer = day(home)
+    answer = scene.act(home)
     fail(Path("/nowhere"))
     return answer
 
 
-def counted(home: Path, log: Path) -> dict:
+def counted(home: Path, scene: Scene, log: Path) -> dict:
     fail(home, log=log)
-    return day(home)
+    answer = scene.act(home)
+    fail(Path("/nowhere"))
+    return answer
+
+
+def read(home: Path) -> str:
+    """The digest of what readers see, "torn" where it is not what it says of itself, "nothing" where nothing is published."""
+    from forecasting.errors import StorageError
+    from storage.home import Home
+    from storage.manifest import content_digest
+    from storage.snapshot import open_snapshot
+
+    try:
+        with open_snapshot(Home(home)) as con:
+            said = con.execute("SELECT digest FROM store.publication").fetchone()[0]
+            return said if said == content_digest(con) else "torn"
+    except StorageError as error:
+        return "nothing" if not (home / "snapshot.duckdb").exists() else str(error)
 
 
 def looked_at(home: Path) -> dict:
@@ -83,17 +86,15 @@ def looked_at(home: Path) -> dict:
     from storage.connection import open_database
     from storage.home import Home
     from storage.journal import lost
-    from storage.manifest import content_digest
-    from storage.snapshot import open_snapshot
 
-    with open_snapshot(Home(home)) as con:
-        said, real = con.execute("SELECT digest FROM store.publication").fetchone()[0], content_digest(con)
+    published = {"published": read(home)}
+    if not (home / "nextclose.duckdb").exists():
+        return published | {"lost": 0}
     copy = Home(home.with_name(f"{home.name}-copy"))
     copy.path.mkdir()
     for path in home.iterdir():
         if path.name.startswith(("nextclose.duckdb", ".commits")):
             shutil.copyfile(path, copy.path / path.name)
-    published = {"published": said if said == real else "torn"}
     try:
         con = open_database(copy.database)
     except DatabaseCorrupt as error:
@@ -135,41 +136,62 @@ def ended(home: Path) -> dict:
     return {"stored": stored, "published": published, "findings": findings, "about": leftovers(home)}
 
 
-def tried(point: Point, start: Path, folder: Path, wanted: str, before: str) -> dict:
-    """One point from beginning to end; ``problem`` is empty where all was as it must be."""
-    home = folder / f"{point.fate}-{point.call.number}"
-    shutil.copytree(start, home)
+def tried(point: Point, scene: Scene, start: Path, folder: Path, seen_before: frozenset[str], wanted: str) -> dict:
+    """One point from beginning to end; ``problem`` is empty where all was as it must be.
+
+    ``seen_before``: what readers may see before the last day is published, besides ``wanted``, its digest.
+    """
+    home = copied(start, folder / f"{point.fate}-{point.call.number}")
     answer = Path(f"{home}.json")
 
-    def ask(work) -> dict:
-        status = forked(work, answer)
+    def ask(work: Callable[[], dict]) -> dict:
+        status = forked(lambda: scene.does(work), answer)
         return json.loads(answer.read_text()) if os.WIFEXITED(status) else {"killed": True}
 
-    first = ask(lambda: disturbed(home, point))
+    first = ask(lambda: disturbed(home, scene, point))
     seen = ask(lambda: looked_at(home))
     torn_block = point.fate in ("tear", "power") and "damaged" in seen  # a part of a block of the engine's own catalogue
-    if torn_block:
-        seen |= ask(lambda: mended(home))  # an error is one of the problems
-    again = ask(lambda: day(home))
-    last = ask(lambda: ended(home))
     problems = []
     if "error" in first and (first["code"] != 5 or "\n" in first["error"]):
         problems.append(f"was told as: {first['error'][:300]}")
-    if "error" in seen or seen["published"] not in (before, wanted) or ("damaged" in seen and not torn_block):
-        problems.append(f"in between: {seen}")
-    if seen.get("lost"):
-        problems.append(f"{seen['lost']} acknowledged commits lost")
-    if again.get("digest") != wanted:
-        problems.append(f"run again: {again}")
-    if last.get("stored") != wanted or last.get("published") != wanted or last["findings"] or last["about"]:
-        problems.append(f"at the end: {last}")
+    if scene.keeps:
+        if torn_block:
+            seen |= ask(lambda: mended(home))  # an error is one of the problems
+        if "error" in seen or ("damaged" in seen and not torn_block):
+            problems.append(f"in between: {seen}")
+        if seen.get("lost"):
+            problems.append(f"{seen['lost']} acknowledged commits lost")
+    if seen["published"] not in seen_before | {wanted}:
+        problems.append(f"readers saw: {seen['published']}")
+    if scene.act is not day:
+        straight = copied(home, home.with_name(f"{home.name}-straight"))
+        problems += [f"the day straight away: {words}" for words in gone_on(straight, scene, ask, wanted)]
+        shutil.rmtree(straight)
+        if (again := ask(lambda: scene.act(home))).get("problems"):
+            problems.append(f"again: {again}")
+    problems += gone_on(home, scene, ask, wanted)
     shutil.rmtree(home)
     answer.unlink()
     return {
         "point": point.name, "met": "killed" in first or "error" in first, "first": first.get("error", ""),
-        "mended": torn_block, "lost": seen.get("lost", 0), "torn": int(seen.get("published") == "torn"),
+        "mended": torn_block, "lost": seen.get("lost", 0), "torn": int(seen["published"] == "torn"),
         "problem": "; ".join(problems),
     }  # fmt: skip
+
+
+def gone_on(home: Path, scene: Scene, ask: Callable[[Callable[[], dict]], dict], wanted: str) -> list[str]:
+    """Do the day, after a repair where the answer is to type that; what is not as it must be then."""
+    done = ask(lambda: day(home, scene.on))
+    if "nextclose recover" in done.get("error", ""):
+        ask(lambda: recover(home))
+        done = ask(lambda: day(home, scene.on))
+    last = ask(lambda: ended(home))
+    problems = [] if done.get("digest") == wanted else [f"run again: {done}"]
+    if done.get("already_done"):  # nothing was published: what was begun aside waits for the next publish, or the next backup
+        last["about"] = [name for name in last["about"] if not name.startswith((".staged-", ".partial-", ".exchange.json-"))]
+    if last.get("stored") != wanted or last.get("published") != wanted or last["findings"] or last["about"]:
+        problems.append(f"at the end: {last}")
+    return problems
 
 
 def points(found: list[Call], fates: tuple[str, ...], each_kind: bool) -> list[Point]:
@@ -191,6 +213,7 @@ def main() -> int:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--home", type=Path, help=f"a home in which the day of {BEFORE} is done (else one is made)")
     ask.add_argument("--folder", type=Path, help="where to work (else a temporary folder)")
+    ask.add_argument("--scene", choices=sorted(SCENES), default="day", help="what is disturbed")
     ask.add_argument("--fate", choices=FATES, action="append")
     ask.add_argument("--call", type=int)
     ask.add_argument("--every", type=int, default=1, help="only each such call")
@@ -208,12 +231,16 @@ def main() -> int:
 
 
 def suite(asked: argparse.Namespace, work: Path) -> int:
-    start = asked.home or made(work / "start")
-    calm, log = Path(shutil.copytree(start, work / "calm")), work / "calls"
-    forked(lambda: looked_at(calm), work / "before.json")
-    forked(lambda: {"report": counted(calm, log), "modules": sorted(sys.modules)}, work / "after.json")
-    after = json.loads((work / "after.json").read_text())
-    wanted, before = after["report"]["digest"], json.loads((work / "before.json").read_text())["published"]
+    scene = SCENES[asked.scene]
+    start, seen_before = started(scene, asked.home, work)
+    calm, log = copied(start, work / "calm"), work / "calls"
+    done(work / "act.json", lambda: scene.does(lambda: counted(calm, scene, log)))
+    after = done(
+        work / "after.json", lambda: scene.does(lambda: {"report": day(calm, scene.on), "modules": sorted(sys.modules)})
+    )
+    if "error" in after["report"]:
+        raise SystemExit(after["report"]["error"])
+    wanted = after["report"]["digest"]
     be_ready(after["modules"])
     found = calls(log)
     chosen = points(found, tuple(asked.fate or FATES), asked.each_kind)
@@ -222,7 +249,7 @@ def suite(asked: argparse.Namespace, work: Path) -> int:
         chosen = chosen[:: -(-len(chosen) // asked.at_most)]
     begin = time.monotonic()
     with ThreadPoolExecutor(asked.workers) as pool:  # each thread only waits for its children
-        tries = pool.map(lambda point: tried(point, start, work, wanted, before), chosen)
+        tries = pool.map(lambda point: tried(point, scene, start, work, seen_before, wanted), chosen)
         results = list(telling(tries, len(chosen), lambda r: r["problem"] and f"{r['point']}: {r['problem']}"))
     bad = [result for result in results if result["problem"]]
     summary = {
@@ -239,7 +266,7 @@ def suite(asked: argparse.Namespace, work: Path) -> int:
             print(line)
         print("\n".join(["errors were told as:", *summary["told"]]))
         print(
-            f"{summary['calls']} write calls of a day; {summary['tried']} points tried, {summary['met']} disturbed the run, "
+            f"{summary['calls']} write calls of {scene.what}; {summary['tried']} points tried, {summary['met']} disturbed it, "
             f"{summary['converged']} converged ({summary['mended']} of them from a file that did not open), "
             f"{summary['lost']} acknowledged commits lost, "
             f"{summary['torn']} torn reads ({summary['seconds']} s)"
@@ -247,16 +274,31 @@ def suite(asked: argparse.Namespace, work: Path) -> int:
     return 1 if bad else 0
 
 
-def made(home: Path) -> Path:
-    """A home in miniature in which the day before is done."""
+def started(scene: Scene, given: Path | None, work: Path) -> tuple[Path, frozenset[str]]:
+    """The home in which the scene begins, and the digests that readers may see from its making on."""
     from tests.tiny import tiny_home
 
-    tiny_home(home)
-    answer = home.with_suffix(".json")
-    forked(lambda: day(home, BEFORE), answer)
-    if "error" in json.loads(answer.read_text()):
+    home, before = work / "start", work / "before.json"
+    if scene.bare:
+        return tiny_home(home), frozenset({"nothing"})
+    if given is None:
+        tiny_home(home)
+        done(before, lambda: day(home, BEFORE))
+    else:
+        copied(given, home)
+    seen = {done(before, lambda: {"published": read(home)})["published"]}
+    done(before, lambda: {"made": scene.start(home)})
+    seen.add(done(before, lambda: {"published": read(home)})["published"])  # of a damaged snapshot: what its readers are told
+    return home, frozenset(seen)
+
+
+def done(answer: Path, work: Callable[[], dict]) -> dict:
+    """What ``work`` answers in a child; SystemExit where that is an error."""
+    forked(work, answer)
+    found = json.loads(answer.read_text())
+    if "error" in found:
         raise SystemExit(answer.read_text())
-    return home
+    return found
 
 
 if __name__ == "__main__":

@@ -1,0 +1,171 @@
+"""What is disturbed at every write call, besides a day: the first day of all, a backup, the way back, a repair, an upgrade.
+
+A scene makes a home, does its act there, and may be followed by the act again or by the next day straight away. Everything
+here runs in children of ``every_write``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+BEFORE, DAY = "2021-03-31", "2021-04-01"
+NOW = datetime(2021, 4, 2, 1, tzinfo=UTC)
+
+
+def day(home: Path, origin: str = DAY) -> dict:
+    """One day by the flow; its content digest, or the error that ended it."""
+    from flows.daily import daily
+    from flows.parameters import Daily
+    from tasks.policies import Policy
+
+    Policy.delay = lambda self, retry: 0.0  # a full disk is no emptier for being waited for
+
+    def work() -> dict:
+        report = daily(Daily(home=str(home), origin=origin))
+        return {key: report[key] for key in ("digest", "status", "already_done")}
+
+    return answered(work)
+
+
+def answered(work: Callable[[], dict]) -> dict:
+    """What ``work`` answers, or the error that ended it, with its exit code."""
+    from forecasting.errors import NextcloseError
+
+    try:
+        return work()
+    except NextcloseError as error:
+        return {"error": str(error), "code": error.exit_code}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}", "code": 1}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """``start`` changes a home in which the day ``BEFORE`` is done (``bare``: nothing is) into that of the scene; ``act`` is
+    what is disturbed, ``code`` what every child does first. ``on`` is the day that is done last, whatever was before it."""
+
+    what: str
+    start: Callable[[Path], object] = lambda home: None
+    act: Callable[[Path], dict] = day
+    code: Callable[[], object] = lambda: None
+    bare: bool = False
+    on: str = DAY
+    keeps: bool = True
+
+    def does(self, work: Callable[[], dict]) -> dict:
+        """What ``work`` answers to this scene's code."""
+        self.code()
+        return work()
+
+
+def backup(home: Path) -> dict:
+    from storage.backup import back_up, backups, problems
+    from storage.home import Home
+
+    def work() -> dict:
+        back_up(Home(home), home / "backups", datetime.now(UTC))
+        return {"problems": [line for made in backups(home / "backups") for line in problems(made)]}
+
+    return answered(work)
+
+
+def _went_wrong(home: Path) -> None:
+    """A day is done after a backup, and somebody wants to go back to that."""
+    backup(home)
+    day(home)
+
+
+def restore(home: Path) -> dict:
+    """As the command does it."""
+    from storage.backup import backups
+    from storage.backup import restore as bring_back
+    from storage.home import Home
+    from storage.repair import publish_again
+
+    def work() -> dict:
+        at = Home(home)
+        kept = backups(at.backups)[-1]
+        bring_back(at, kept, replace=True)
+        return {"problems": [] if publish_again(at, NOW) == kept.digest else ["another digest"]}
+
+    return answered(work)
+
+
+def recover(home: Path) -> dict:
+    from storage.home import Home
+    from storage.repair import repair
+
+    return answered(lambda: {"problems": [str(finding) for finding in repair(Home(home), NOW).findings]})
+
+
+def _database_damaged(home: Path) -> None:
+    """The database is cut in two; the snapshot is good."""
+    day(home)
+    _cut(home / "nextclose.duckdb")
+
+
+def _both_damaged(home: Path) -> None:
+    """The database and the snapshot are cut in two; there is a backup."""
+    day(home)
+    backup(home)
+    _cut(home / "nextclose.duckdb")
+    _cut(home / "snapshot.duckdb")
+
+
+def _log_damaged(home: Path) -> None:
+    """A day died after its forecasts, and a byte of its log is not what it was."""
+    import os
+
+    pid = os.fork()
+    if pid == 0:
+        os.environ["NEXTCLOSE_FAULT"] = "after:forecast"
+        day(home)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    log = home / "nextclose.duckdb.wal"
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 1
+    log.write_bytes(data)
+
+
+def _cut(path: Path) -> None:
+    path.chmod(0o644)
+    with path.open("rb+") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def _newer_code() -> None:
+    """The code knows one migration more than the file."""
+    import storage.database
+    from storage.migrate import Migration, known_migrations
+
+    known = known_migrations()
+    more = Migration(len(known) + 1, "more", "ALTER TABLE store.attempts ADD COLUMN planted VARCHAR;")
+    storage.database.known_migrations = lambda: (*known, more)
+
+
+def upgrade(home: Path) -> dict:
+    from storage.database import Database
+    from storage.home import Home
+
+    return answered(lambda: {"problems": [] if Database(Home(home)) else []})
+
+
+SCENES = {
+    "day": Scene("a day"),
+    "first": Scene("the first day of all", bare=True, on=BEFORE, act=lambda home: day(home, BEFORE)),
+    "backup": Scene("a backup", act=backup),
+    "restore": Scene("a backup brought back", _went_wrong, restore, keeps=False),
+    "recover": Scene("a database taken from the snapshot", _database_damaged, recover, keeps=False),
+    "recover-both": Scene("a database taken from a backup", _both_damaged, recover, keeps=False),
+    "recover-log": Scene("a changed log put aside", _log_damaged, recover, keeps=False),
+    "upgrade": Scene("an upgrade", act=upgrade, code=_newer_code),
+}
+
+
+def copied(start: Path, home: Path) -> Path:
+    return Path(shutil.copytree(start, home))
