@@ -80,10 +80,10 @@ def prepare(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_
         try:
             _bring_up(home, migrations, memory_mb, lock_wait)
         except DatabaseCorrupt:
-            from storage.torn_blocks import cut_torn_log, mend_torn_blocks
+            from storage.torn_writes import mend_torn_writes
 
             with take_lock(home, "mend", patience=1.0):
-                mended = cut_torn_log(home) or mend_torn_blocks(home)
+                mended = mend_torn_writes(home)
             if mended is None:
                 raise
             _bring_up(home, migrations, memory_mb, lock_wait)

@@ -1,6 +1,6 @@
 """Bringing a damaged home back: what is wrong, what is kept of it, and from where the rest comes.
 
-    blocks of the database are not whole   the same blocks of the published snapshot, see storage/torn_blocks.py
+    blocks of the database are not whole   the same blocks of the published snapshot, see storage/torn_writes.py
     the log was changed or cannot be read  it is moved to ``damaged/``; the file holds everything up to the last publish
     the log was torn without a word        the journal of commits says which steps of which runs were lost
     the database was changed or lost rows  the published snapshot, where it is the published file, else the newest good backup
@@ -33,7 +33,7 @@ from storage.lease import hold_lease
 from storage.lockfile import take_lock
 from storage.manifest import read_manifest, snapshot_is_good, tables_of
 from storage.snapshot import publish
-from storage.torn_blocks import cut_torn_log, mend_torn_blocks
+from storage.torn_writes import mend_torn_writes
 from storage.turns import turn
 from storage.verify import Finding, verify
 
@@ -109,7 +109,7 @@ def _grave(found: list[Finding]) -> list[Finding]:
 
 def _mended(home: Home, done: Repair) -> bool:
     """Whether single blocks were all that was damaged; they are whole again."""
-    told = cut_torn_log(home) or mend_torn_blocks(home)
+    told = mend_torn_writes(home)
     done.actions += [told] if told else []
     return told is not None
 

@@ -90,7 +90,7 @@ def _clear_leftovers(home: Home) -> None:
     for pattern in _LEFTOVERS:
         for leftover in home.path.glob(pattern):
             leftover.unlink(missing_ok=True)
-    for folder in (*home.path.glob(".mend-*"), *home.path.glob(".staged-*")):
+    for folder in home.path.glob(".staged-*"):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in home.path.glob(".try-*"):  # of a process that only looks, perhaps in this moment
         if time.time() - folder.stat().st_mtime > _DAY:

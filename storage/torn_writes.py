@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -23,6 +22,7 @@ from typing import IO
 import numpy as np
 
 from storage.apart import commits_apart
+from storage.exchange import staged
 from storage.home import Home, copy_open, disk_errors, fsync, write_durably
 from storage.journal import commits, log_changed, told_bytes
 from storage.manifest import snapshot_is_good
@@ -33,83 +33,83 @@ _HEAD, _BLOCK = 4096, 262_144
 _FACTOR = np.uint64(0xBF58476D1CE4E5B9)
 
 
+def mend_torn_writes(home: Home) -> str | None:
+    """Cut an unfinished commit off the log, or bring torn blocks back, whichever helps; a sentence about it, None where neither
+    does. Call it while holding the home's lock.
+
+    What was replaced lies in ``damaged/`` afterwards. Nothing is changed unless file and log then hold every commit that the
+    journal knows. DatabaseLocked where the database stays open elsewhere, StorageError where the disk has no room.
+    """
+    return cut_torn_log(home) or mend_torn_blocks(home)
+
+
 def mend_torn_blocks(home: Home) -> str | None:
-    """Take the blocks of the database that are not whole from the snapshot, where both have the same head; a sentence about it,
-    None where nothing could be done that way.
+    """Take the blocks of the database that are not whole from the snapshot, where both have the same head.
 
     Only blocks that the snapshot itself reads: others are free as the head knows it, and the log may have put rows there since.
-    The file as it was found lies in ``damaged/`` afterwards. Nothing is changed unless the mended file and the log hold every
-    commit that the journal knows, and every value can be read. Call it while holding the home's lock. DatabaseLocked where the
-    database stays open elsewhere, StorageError where the disk has no room.
+    Every value must be readable afterwards.
     """
     known = [commit.number for commit in commits(home)]
     if not known or log_changed(home) or not home.database.is_file() or not snapshot_is_good(home):
         return None
-    with turn(home.database, writing=True, wait=10.0), disk_errors(home):
-        folder = home.path / f".mend-{uuid.uuid4().hex[:12]}"
-        folder.mkdir()
-        try:
-            mended = folder / home.database.name
-            torn = _without_torn_blocks(home, mended)
-            if not torn:
-                return None
-            if home.log.exists():
-                shutil.copyfile(home.log, folder / home.log.name)
-            there = commits_apart(mended, thoroughly=True)
-            if there is None or there < max(known):
-                return None
-            aside = home.aside()
-            os.link(home.database, aside / home.database.name)
-            os.replace(mended, home.database)
-            fsync(aside)
-            fsync(home.path)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with turn(home.database, writing=True, wait=10.0), disk_errors(home), staged(home) as folder:
+        mended = folder / home.database.name
+        torn = _without_torn_blocks(home, mended)
+        if not torn:
+            return None
+        if home.log.exists():
+            shutil.copyfile(home.log, folder / home.log.name)
+        there = commits_apart(mended, thoroughly=True)
+        if there is None or there < max(known):
+            return None
+        kept = _kept(home, home.database)
+        os.replace(mended, home.database)
+        fsync(home.path)
     what = "a block" if torn == 1 else f"{torn} blocks"
     return (
         f"{what} of {home.database.name} had been damaged, as a power cut in the middle of a write does it, and came back from "
-        f"the published snapshot; nothing was lost, and the file as it was lies in {aside.relative_to(home.path)}/"
+        f"the published snapshot; nothing was lost, and the file as it was lies in {kept}/"
     )
 
 
 def cut_torn_log(home: Home) -> str | None:
-    """Cut off what follows the last commit that was told, in a log that cannot be read; a sentence about it, None where that is
-    no help.
+    """Cut off what follows the last commit that was told, in a log that cannot be read.
 
     A power cut in the middle of a commit can leave any part of what was written since the log was last synced, and the engine
     refuses a log that does not simply end. Nobody was told of that commit; the journal knows how long the log was before it,
-    and its SHA-256. The log as it was found lies in ``damaged/`` afterwards. Call it as ``mend_torn_blocks``.
+    and its SHA-256.
     """
-    told = commits(home)
-    if not told or log_changed(home) or not (home.log.exists() and home.database.is_file()):
+    known = [commit.number for commit in commits(home)]
+    if not known or log_changed(home) or not (home.log.exists() and home.database.is_file()):
         return None
-    with turn(home.database, writing=True, wait=10.0), disk_errors(home):
-        whole, known = home.log.read_bytes(), told_bytes(home)
-        if known == len(whole):  # nothing follows
+    with turn(home.database, writing=True, wait=10.0), disk_errors(home), staged(home) as folder:
+        whole, told = home.log.read_bytes(), told_bytes(home)
+        if told == len(whole):  # nothing follows
             return None
-        folder = home.path / f".mend-{uuid.uuid4().hex[:12]}"
-        folder.mkdir()
-        try:
-            shutil.copyfile(home.database, folder / home.database.name)
-            if known:
-                write_durably(folder / home.log.name, whole[:known])
-            there = commits_apart(folder / home.database.name)
-            if there is None or there < max(commit.number for commit in told):
-                return None
-            aside = home.aside()
-            os.link(home.log, aside / home.log.name)
-            if known:
-                os.replace(folder / home.log.name, home.log)
-            else:
-                home.log.unlink()
-            fsync(aside)
-            fsync(home.path)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.copyfile(home.database, folder / home.database.name)
+        if told:
+            write_durably(folder / home.log.name, whole[:told])
+        there = commits_apart(folder / home.database.name)
+        if there is None or there < max(known):
+            return None
+        kept = _kept(home, home.log)
+        if told:
+            os.replace(folder / home.log.name, home.log)
+        else:
+            home.log.unlink()
+        fsync(home.path)
     return (
         f"the end of {home.log.name} could not be read, as after a power cut in a commit that nobody was told of, and was "
-        f"cut off; nothing was lost, and the log as it was lies in {aside.relative_to(home.path)}/"
+        f"cut off; nothing was lost, and the log as it was lies in {kept}/"
     )
+
+
+def _kept(home: Home, path: Path) -> Path:
+    """Link a file that will be replaced into a folder of ``damaged/``; that folder, as seen from the home."""
+    aside = home.aside()
+    os.link(path, aside / path.name)
+    fsync(aside)
+    return aside.relative_to(home.path)
 
 
 def _without_torn_blocks(home: Home, target: Path) -> int:

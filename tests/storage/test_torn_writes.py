@@ -17,7 +17,7 @@ from storage.journal import commits
 from storage.lease import hold_lease
 from storage.manifest import content_digest
 from storage.repair import repair
-from storage.torn_blocks import mend_torn_blocks
+from storage.torn_writes import mend_torn_blocks
 from storage.verify import verify
 from tests.storage.by_hand import MONDAY, bars
 
@@ -204,7 +204,7 @@ def test_torn_block__stays_where_the_mended_file_would_lack_something(stopped, h
     with pytest.raises(DatabaseCorrupt, match="nextclose recover"):
         Database(home)
     assert home.database.read_bytes() == torn
-    assert not list(home.path.glob(".mend-*"))
+    assert not list(home.path.glob(".staged-*"))
 
 
 def test_whole_file__is_left_alone(home):
