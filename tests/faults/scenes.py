@@ -144,7 +144,7 @@ def _newer_code() -> None:
     from storage.migrate import Migration, known_migrations
 
     known = known_migrations()
-    more = Migration(len(known) + 1, "more", "ALTER TABLE store.attempts ADD COLUMN planted VARCHAR;")
+    more = Migration(len(known) + 1, "more", "CREATE TABLE store.notes (symbol VARCHAR NOT NULL, note VARCHAR);")
     storage.database.known_migrations = lambda: (*known, more)
 
 
