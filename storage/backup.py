@@ -164,7 +164,9 @@ def prune(folder: Path, keep: int) -> list[Path]:
     """Remove the oldest backups of ``folder`` until ``keep`` are left; those removed."""
     gone = [backup.path for backup in backups(folder)[:-keep]]
     for path in gone:
-        shutil.rmtree(path)
+        going = folder / f"{PARTIAL}{uuid.uuid4().hex[:12]}"  # one that is half removed must not look like a backup
+        os.rename(path, going)
+        shutil.rmtree(going)
     return gone
 
 

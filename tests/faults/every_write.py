@@ -165,7 +165,7 @@ def tried(point: Point, scene: Scene, start: Path, folder: Path, seen_before: fr
         problems.append(f"readers saw: {seen['published']}")
     if scene.act is not day:
         straight = copied(home, home.with_name(f"{home.name}-straight"))
-        problems += [f"the day straight away: {words}" for words in gone_on(straight, scene, ask, wanted)]
+        problems += [f"the day straight away: {words}" for words in gone_on(straight, scene, ask, wanted, True)]
         shutil.rmtree(straight)
         if (again := ask(lambda: scene.act(home))).get("problems"):
             problems.append(f"again: {again}")
@@ -179,7 +179,7 @@ def tried(point: Point, scene: Scene, start: Path, folder: Path, seen_before: fr
     }  # fmt: skip
 
 
-def gone_on(home: Path, scene: Scene, ask: Callable[[Callable[[], dict]], dict], wanted: str) -> list[str]:
+def gone_on(home: Path, scene: Scene, ask: Callable[..., dict], wanted: str, straight: bool = False) -> list[str]:
     """Do the day, after a repair where the answer is to type that; what is not as it must be then."""
     done = ask(lambda: day(home, scene.on))
     if "nextclose recover" in done.get("error", ""):
@@ -187,8 +187,8 @@ def gone_on(home: Path, scene: Scene, ask: Callable[[Callable[[], dict]], dict],
         done = ask(lambda: day(home, scene.on))
     last = ask(lambda: ended(home))
     problems = [] if done.get("digest") == wanted else [f"run again: {done}"]
-    if done.get("already_done"):  # nothing was published: what was begun aside waits for the next publish, or the next backup
-        last["about"] = [name for name in last["about"] if not name.startswith((".staged-", ".partial-", ".exchange.json-"))]
+    if straight:
+        last["about"] = [name for name in last["about"] if not name.startswith(scene.leaves)]
     if last.get("stored") != wanted or last.get("published") != wanted or last["findings"] or last["about"]:
         problems.append(f"at the end: {last}")
     return problems

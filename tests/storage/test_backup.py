@@ -123,6 +123,29 @@ def test_prune__keeps_the_newest_and_never_what_is_no_backup(filled):
     )
 
 
+def test_prune__that_dies_half_way_leaves_no_half_backup(filled, monkeypatch):
+    """Of three the two oldest were to go; it dies after one file of the first. The next backup clears the rest away."""
+    made = [back_up(filled, filled.backups, NOW + timedelta(days=day)) for day in range(3)]
+    real, removed = os.unlink, []
+
+    def dying(path, **more):
+        if removed:
+            raise KeyboardInterrupt
+        removed.append(path)
+        real(path, **more)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "unlink", dying)
+        prune(filled.backups, 1)
+    left = backups(filled.backups)
+    assert [backup.path for backup in left] == [made[1].path, made[2].path] and [problems(backup) for backup in left] == [
+        [],
+        [],
+    ]
+    newest = back_up(filled, filled.backups, NOW + timedelta(days=3))
+    assert {path.name for path in filled.backups.iterdir()} == {backup.path.name for backup in (*made[1:], newest)}
+
+
 def test_second_backup__links_what_has_not_changed(filled):
     first = back_up(filled, filled.backups, NOW)
     second = back_up(filled, filled.backups, NOW + timedelta(days=1))
