@@ -64,7 +64,10 @@ def counted(home: Path, scene: Scene, log: Path) -> dict:
 
 
 def read(home: Path) -> str:
-    """The digest of what readers see, "torn" where it is not what it says of itself, "nothing" where nothing is published."""
+    """The digest of what readers see; "torn" where it is not what it says of itself, "unreadable" where it is damaged,
+    "nothing" where nothing is published."""
+    import duckdb
+
     from forecasting.errors import StorageError
     from storage.home import Home
     from storage.manifest import content_digest
@@ -74,8 +77,8 @@ def read(home: Path) -> str:
         with open_snapshot(Home(home)) as con:
             said = con.execute("SELECT digest FROM store.publication").fetchone()[0]
             return said if said == content_digest(con) else "torn"
-    except StorageError as error:
-        return "nothing" if not (home / "snapshot.duckdb").exists() else str(error)
+    except (StorageError, duckdb.Error):
+        return "unreadable" if (home / "snapshot.duckdb").exists() else "nothing"
 
 
 def looked_at(home: Path) -> dict:
@@ -253,7 +256,8 @@ def suite(asked: argparse.Namespace, work: Path) -> int:
         results = list(telling(tries, len(chosen), lambda r: r["problem"] and f"{r['point']}: {r['problem']}"))
     bad = [result for result in results if result["problem"]]
     summary = {
-        "calls": len(found), "tried": len(results), "met": sum(r["met"] for r in results), "converged": len(results) - len(bad),
+        "scene": scene.what, "calls": len(found), "tried": len(results), "met": sum(r["met"] for r in results),
+        "converged": len(results) - len(bad),
         "mended": sum(r["mended"] for r in results),
         "lost": sum(r["lost"] for r in results), "torn": sum(r["torn"] for r in results),
         "told": sorted({re.sub(r"/\w+-\d+/", "/", r["first"].replace(str(work), ""))[:120] for r in results} - {""})[:20],
@@ -288,7 +292,9 @@ def started(scene: Scene, given: Path | None, work: Path) -> tuple[Path, frozens
         copied(given, home)
     seen = {done(before, lambda: {"published": read(home)})["published"]}
     done(before, lambda: {"made": scene.start(home)})
-    seen.add(done(before, lambda: {"published": read(home)})["published"])  # of a damaged snapshot: what its readers are told
+    seen.add(done(before, lambda: {"published": read(home)})["published"])
+    if "unreadable" in seen:  # a damaged snapshot is put aside before there is a good one
+        seen.add("nothing")
     return home, frozenset(seen)
 
 
