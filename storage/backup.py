@@ -26,7 +26,7 @@ from typing import Any
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, InputError, StorageError
 from storage.connection import open_database, translated
 from storage.database import Database
-from storage.exchange import exchange, finish, staged
+from storage.exchange import begun, exchange, finish, staged
 from storage.home import Home, copy_open, disk_errors, fsync, write_durably
 from storage.lockfile import take_lock
 from storage.manifest import content_digest
@@ -66,7 +66,7 @@ def back_up(home: Home, into: Path, now: datetime, code_version: str = "", patie
     Runs beside a run under way: the database is copied between two of its steps. Raises DatabaseLocked where no such moment
     comes within ``patience`` seconds, StorageError where the copy is not what was copied or the disk is full.
     """
-    if not home.database.exists():
+    if not (home.database.exists() or begun(home)):
         raise StorageError(f"nothing is stored in {home.path} yet; run `nextclose run` first")
     into.mkdir(parents=True, exist_ok=True)
     for leftover in into.glob(f"{PARTIAL}*"):
@@ -144,7 +144,7 @@ def restore(home: Home, backup: Backup, replace: bool = False) -> Path | None:
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise DatabaseCorrupt(f"{backup.path}: {found[0]}{more}; nothing was changed, take another backup")
-    if home.database.exists() and not replace:
+    if (home.database.exists() or begun(home)) and not replace:
         raise InputError(f"{home.path} holds a database; name another --home, or add --replace to move it aside")
     home.ensure_writable()
     with take_lock(home, "restore", patience=1.0), turn(home.database, writing=True, wait=10.0), disk_errors(home):

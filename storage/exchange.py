@@ -89,4 +89,7 @@ def _to_its_place(home: Home, path: Path) -> None:
     target = home.path / path.relative_to(home.exchange)
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(path, target)
-    fsync(target.parent)
+    for folder in target.parents:  # the folders themselves may be new
+        fsync(folder)
+        if folder == home.path:
+            break
