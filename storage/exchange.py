@@ -76,20 +76,15 @@ def finish(home: Home) -> None:
                 os.replace(home.path / name, aside / name)
         fsync(aside)
         fsync(aside.parent)
+        there = {home.path}
         for path in sorted(home.exchange.rglob("*")):
             if path.is_file() and path not in (coming, home.exchange / _PLAN):
-                _to_its_place(home, path)
-        fsync(home.path)  # nothing of what went may come back beside the database that comes
-        _to_its_place(home, coming)
-    fsync(home.path)
+                target = home.path / path.relative_to(home.exchange)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
+                there |= {folder for folder in target.parents if folder.is_relative_to(home.path)}
+        for folder in there:  # nothing of what went may come back beside the database that comes
+            fsync(folder)
+        os.replace(coming, home.database)
+        fsync(home.path)
     shutil.rmtree(home.exchange)
-
-
-def _to_its_place(home: Home, path: Path) -> None:
-    target = home.path / path.relative_to(home.exchange)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(path, target)
-    for folder in target.parents:  # the folders themselves may be new
-        fsync(folder)
-        if folder == home.path:
-            break
