@@ -86,5 +86,5 @@ def finish(home: Home) -> None:
         for folder in there:  # nothing of what went may come back beside the database that comes
             fsync(folder)
         os.replace(coming, home.database)
-        fsync(home.path)
+    fsync(home.path)
     shutil.rmtree(home.exchange)
