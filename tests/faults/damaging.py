@@ -22,8 +22,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.every_write import made
 from tests.faults.killing import forked
+from tests.faults.scenes import made
 from tests.faults.telling import telling
 
 ROOT = Path(__file__).resolve().parents[2]

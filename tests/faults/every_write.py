@@ -32,7 +32,7 @@ from pathlib import Path
 
 from tests.faults.disk import TORN, Call, build, calls, environment, fail
 from tests.faults.killing import be_ready, forked
-from tests.faults.scenes import BEFORE, SCENES, Scene, copied, day, recover
+from tests.faults.scenes import BEFORE, SCENES, Scene, copied, day, done, made, recover
 from tests.faults.simulated_run import leftovers
 from tests.faults.telling import telling
 
@@ -286,8 +286,7 @@ def started(scene: Scene, given: Path | None, work: Path) -> tuple[Path, frozens
     if scene.bare:
         return tiny_home(home), frozenset({"nothing"})
     if given is None:
-        tiny_home(home)
-        done(before, lambda: day(home, BEFORE))
+        made(home)
     else:
         copied(given, home)
     seen = {done(before, lambda: {"published": read(home)})["published"]}
@@ -296,15 +295,6 @@ def started(scene: Scene, given: Path | None, work: Path) -> tuple[Path, frozens
     if "unreadable" in seen:  # a damaged snapshot is put aside before there is a good one
         seen.add("nothing")
     return home, frozenset(seen)
-
-
-def done(answer: Path, work: Callable[[], dict]) -> dict:
-    """What ``work`` answers in a child; SystemExit where that is an error."""
-    forked(work, answer)
-    found = json.loads(answer.read_text())
-    if "error" in found:
-        raise SystemExit(answer.read_text())
-    return found
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.faults.every_write import BEFORE, DAY, day, made
 from tests.faults.killing import be_ready, forked
+from tests.faults.scenes import BEFORE, DAY, day, made
 from tests.faults.telling import telling
 
 PATIENCE = 2.0  # seconds within which the one that may not write says so

@@ -6,11 +6,14 @@ here runs in children of ``every_write``.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from tests.faults.killing import forked
 
 BEFORE, DAY = "2021-03-31", "2021-04-01"
 STAGED = (".staged-", ".exchange.json-")
@@ -171,3 +174,21 @@ SCENES = {
 
 def copied(start: Path, home: Path) -> Path:
     return Path(shutil.copytree(start, home))
+
+
+def made(home: Path) -> Path:
+    """A home in miniature in which the day before is done."""
+    from tests.tiny import tiny_home
+
+    tiny_home(home)
+    done(home.with_suffix(".json"), lambda: day(home, BEFORE))
+    return home
+
+
+def done(answer: Path, work: Callable[[], dict]) -> dict:
+    """What ``work`` answers in a child; SystemExit where that is an error."""
+    forked(work, answer)
+    found = json.loads(answer.read_text())
+    if "error" in found:
+        raise SystemExit(answer.read_text())
+    return found
