@@ -3,13 +3,18 @@ a copy, since opening a torn log folds what is left of it into the file."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from forecasting.errors import StorageError
+
+_TRIED = ".try-"
 
 
 def opens_apart(path: Path) -> bool:
@@ -22,20 +27,50 @@ def commits_apart(path: Path, thoroughly: bool = False) -> int | None:
 
     StorageError where the disk has no room for the copy.
     """
-    folder = path.with_name(f".try-{uuid.uuid4().hex[:12]}")
-    folder.mkdir()
     try:
-        for one in (path, path.with_name(path.name + ".wal")):
-            if one.exists():
-                shutil.copyfile(one, folder / one.name)
-        command = [sys.executable, "-m", "storage.apart", str(folder / path.name), *(["thoroughly"] if thoroughly else [])]
-        tried = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
-        return int(tried.stdout) if tried.returncode == 0 else None
+        folder, descriptor = _folder_of_its_own(path.parent)
+        try:
+            return _looked_at(path, folder, thoroughly)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
     except OSError as error:
         what = f"{path} could not be looked at ({error.strerror})"
         raise StorageError(f"{what}; make room for a copy of it in {path.parent} and run again, nothing was changed") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_abandoned(home: Path) -> None:
+    """Remove the copies that processes which died while they looked have left; those of living ones are locked."""
+    for folder in home.glob(f"{_TRIED}*"):
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+
+def _folder_of_its_own(home: Path) -> tuple[Path, int]:
+    """A new folder and the descriptor that keeps it locked: who looks may not have the home's lock."""
+    while True:
+        folder = home / f"{_TRIED}{uuid.uuid4().hex[:12]}"
+        folder.mkdir()
+        with suppress(FileNotFoundError):  # cleared away before it was locked: another one
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, descriptor
+            os.close(descriptor)
+
+
+def _looked_at(path: Path, folder: Path, thoroughly: bool) -> int | None:
+    for one in (path, path.with_name(path.name + ".wal")):
+        if one.exists():
+            shutil.copyfile(one, folder / one.name)
+    command = [sys.executable, "-m", "storage.apart", str(folder / path.name), *(["thoroughly"] if thoroughly else [])]
+    tried = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
+    return int(tried.stdout) if tried.returncode == 0 else None
 
 
 def _look(path: str, *how: str) -> None:

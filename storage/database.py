@@ -110,6 +110,12 @@ class Database:
 
         return publish(self, self.home, run_id, now)
 
+    def published(self) -> str | None:
+        """The content digest where readers have all that is committed, see ``storage.snapshot.published``."""
+        from storage.snapshot import published
+
+        return published(self, self.home)
+
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A short connection that sees one state and refuses writes."""

@@ -20,17 +20,26 @@ from typing import IO
 import duckdb
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, StorageError
+from storage.apart import clear_abandoned
 from storage.connection import config, open_database, opened, refuse_unless_database, translate
 from storage.database import Database
 from storage.home import Home, copy_open, fsync
 from storage.journal import begin_anew
-from storage.manifest import TableDigest, combined, digest_tables, read_manifest, tables_of, write_manifest
+from storage.manifest import (
+    TableDigest,
+    combined,
+    content_digest,
+    digest_tables,
+    read_manifest,
+    snapshot_is_good,
+    tables_of,
+    write_manifest,
+)
 from storage.spilling import Spill, new_spill
 
 # What a run that was killed had begun to write, and nobody knows; only the lease's holder writes any of it.
 _LEFTOVERS = (".snapshot-*", ".manifest.json-*", "..commits-*", "landing/.*.parquet-*")
 _AGAIN = "run `nextclose run` to publish it again"
-_DAY = 86_400.0  # seconds
 _TRIES = 20  # to open a snapshot; each takes some twenty milliseconds, and a publish comes once a day
 
 
@@ -86,15 +95,26 @@ def publish(db: Database, home: Home, run_id: str, now: datetime) -> Published:
     return Published(combined(tables), {name: table.rows for name, table in tables.items()}, size, time.monotonic() - began)
 
 
+def published(db: Database, home: Home) -> str | None:
+    """The content digest of what is committed, where snapshot and manifest have just that; None where it is to be published.
+
+    What a run that died had begun to write is cleared away. Call it while holding the lease.
+    """
+    _clear_leftovers(home)
+    if not snapshot_is_good(home):
+        return None
+    with db.reading() as con:
+        digest = content_digest(con)
+    return digest if read_manifest(home)["digest"] == digest else None
+
+
 def _clear_leftovers(home: Home) -> None:
     for pattern in _LEFTOVERS:
         for leftover in home.path.glob(pattern):
             leftover.unlink(missing_ok=True)
     for folder in home.path.glob(".staged-*"):
         shutil.rmtree(folder, ignore_errors=True)
-    for folder in home.path.glob(".try-*"):  # of a process that only looks, perhaps in this moment
-        if time.time() - folder.stat().st_mtime > _DAY:
-            shutil.rmtree(folder, ignore_errors=True)
+    clear_abandoned(home.path)
 
 
 def _previous(home: Home, identity: str, schema: int) -> dict | None:

@@ -44,6 +44,9 @@ class Store(Protocol):
     def publish(self, run_id: str, now: datetime) -> Published:
         """Let readers see everything that is committed, all at once."""
 
+    def published(self) -> str | None:
+        """The content digest of what is committed, where readers have just that; None where it is to be published."""
+
 
 def open_store(home: Home, memory_mb: int) -> Store:
     """The store of ``home``: its DuckDB file, made or migrated."""

@@ -45,17 +45,13 @@ def as_before(run: Run) -> None:
 @step(DATABASE)
 def publish(run: Run) -> Receipt:
     """Put a snapshot of everything in place for readers, with its manifest; nothing to do where it is there already."""
-    from storage.manifest import content_digest, read_manifest
     from storage.runs import record_stage_times
 
     with run.db.writing(run.lease, run.run_id, None) as tx:
         record_stage_times(tx, run.run_id, run.costs)
-    if run.already is not None and run.home.snapshot.exists() and run.home.manifest.exists():
-        with run.db.reading() as con:
-            digest = content_digest(con)
-        if read_manifest(run.home)["digest"] == digest:
-            run.memo["digest"] = digest
-            return Receipt(text="published before")
+    if run.already is not None and (digest := run.db.published()) is not None:
+        run.memo["digest"] = digest
+        return Receipt(text="published before")
     published = run.db.publish(run.run_id, run.now)
     run.memo["digest"] = published.digest
     return Receipt(sum(published.rows.values()), text=f"{sum(published.rows.values()):,} rows, {published.size / 1e6:.1f} MB")

@@ -16,7 +16,6 @@ from pathlib import Path
 from tests.faults.killing import forked
 
 BEFORE, DAY = "2021-03-31", "2021-04-01"
-STAGED = (".staged-", ".exchange.json-")
 NOW = datetime(2021, 4, 2, 1, tzinfo=UTC)
 
 
@@ -164,10 +163,10 @@ SCENES = {
     "day": Scene("a day"),
     "first": Scene("the first day of all", bare=True, on=BEFORE, act=lambda home: day(home, BEFORE)),
     "backup": Scene("a backup", act=backup, leaves=(".partial-", ".backup.json-")),
-    "restore": Scene("a backup brought back", _went_wrong, restore, keeps=False, leaves=STAGED),
-    "recover": Scene("a database taken from the snapshot", _database_damaged, recover, keeps=False, leaves=STAGED),
-    "recover-both": Scene("a database taken from a backup", _both_damaged, recover, keeps=False, leaves=STAGED),
-    "recover-log": Scene("a changed log put aside", _log_damaged, recover, keeps=False, leaves=STAGED),
+    "restore": Scene("a backup brought back", _went_wrong, restore, keeps=False),
+    "recover": Scene("a database taken from the snapshot", _database_damaged, recover, keeps=False),
+    "recover-both": Scene("a database taken from a backup", _both_damaged, recover, keeps=False),
+    "recover-log": Scene("a changed log put aside", _log_damaged, recover, keeps=False),
     "upgrade": Scene("an upgrade", act=upgrade, code=_newer_code),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,7 @@ from flows.daily import daily
 from flows.parameters import Daily
 from forecasting.errors import AlreadyRunning, InputError, NoSession, NotEnoughHistory, SettingError, SourceDown, UnknownSymbol
 from sources.registry import _registered
+from storage.apart import _folder_of_its_own
 from storage.database import Database
 from storage.home import Home
 from storage.lease import hold_lease
@@ -59,6 +61,27 @@ def test_daily__done_twice_changes_nothing(copied, finished):
     for key in ("run_id", "digest", "status", "forecasts", "serving", "decision"):
         assert again[key] == finished[1][key]
     assert rows(copied, "SELECT count(*) FROM store.steps") == rows(finished[0], "SELECT count(*) FROM store.steps")
+
+
+@pytest.mark.parametrize("what", ["snapshot.duckdb", "manifest.json"])
+@pytest.mark.parametrize("how", ["changed", "gone"])
+def test_daily__done_before_publishes_again_what_readers_no_longer_have(copied, finished, what, how):
+    """And clears away what died while it published or looked; what a living process looks at stays."""
+    (copied / what).chmod(0o644)
+    if how == "gone":
+        (copied / what).unlink()
+    else:
+        data = bytearray((copied / what).read_bytes())
+        data[len(data) // 2] ^= 1
+        (copied / what).write_bytes(data)
+    assert verify(Home(copied)) != []
+    (copied / ".snapshot-0123456789ab.duckdb").write_bytes(b"half")
+    (copied / ".try-dead").mkdir()
+    folder, descriptor = _folder_of_its_own(copied)
+    again = daily(Daily(home=str(copied), origin="2021-03-31"))
+    assert again["already_done"] and again["digest"] == finished[1]["digest"] and verify(Home(copied)) == []
+    assert [path for path in copied.glob(".*") if path.name.startswith((".snapshot", ".try"))] == [folder]
+    os.close(descriptor)
 
 
 def test_daily__in_a_fresh_home_ends_in_the_same_digest(finished, tmp_path):
