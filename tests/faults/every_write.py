@@ -177,7 +177,7 @@ def tried(point: Point, scene: Scene, start: Path, folder: Path, seen_before: fr
     answer.unlink()
     return {
         "point": point.name, "met": "killed" in first or "error" in first, "first": first.get("error", ""),
-        "mended": torn_block, "lost": seen.get("lost", 0), "torn": int(seen["published"] == "torn"),
+        "mended": torn_block, "lost": seen.get("lost", 0) if scene.keeps else 0, "torn": int(seen["published"] == "torn"),
         "problem": "; ".join(problems),
     }  # fmt: skip
 
@@ -269,10 +269,10 @@ def suite(asked: argparse.Namespace, work: Path) -> int:
         for line in summary["problems"]:
             print(line)
         print("\n".join(["errors were told as:", *summary["told"]]))
+        kept = f", {summary['lost']} acknowledged commits lost" if scene.keeps else ""
         print(
             f"{summary['calls']} write calls of {scene.what}; {summary['tried']} points tried, {summary['met']} disturbed it, "
-            f"{summary['converged']} converged ({summary['mended']} of them from a file that did not open), "
-            f"{summary['lost']} acknowledged commits lost, "
+            f"{summary['converged']} converged ({summary['mended']} of them from a file that did not open){kept}, "
             f"{summary['torn']} torn reads ({summary['seconds']} s)"
         )
     return 1 if bad else 0
