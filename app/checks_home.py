@@ -16,13 +16,18 @@ def check_database(patient: Patient) -> Check:
     """Does the file open, and is its schema this code's?"""
     from forecasting.errors import DatabaseLocked
     from storage.apart import opens_apart
+    from storage.exchange import begun
     from storage.journal import log_changed
     from storage.lockfile import lock_holder
     from storage.migrate import known_migrations, schema_number
 
     home, name = patient.home, "database"
+    if begun(home) and lock_holder(home) is None:
+        return problem(
+            name, "a restore or a repair was begun and did not end", f"{RUN}, or `nextclose recover`: it is finished"
+        )
     if not home.database.exists():
-        if home.manifest.exists():
+        if home.manifest.exists() or home.snapshot.exists():
             return problem(name, f"{home.database} is missing", "type `nextclose recover`")
         return not_looked_at(name, NOTHING)
     holder = lock_holder(home)

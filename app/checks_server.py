@@ -17,13 +17,13 @@ FOREIGN = "http://elsewhere.example"
 
 def check_server_security(patient: Patient) -> Check:
     """Does it refuse a request without password, from a foreign page, under a foreign name, without a CSRF token?"""
-    from app.prefect_api import prefect_client
+    from app.prefect_api import AskingAgain
 
     served = _served(patient)
     if served is None:
         return not_looked_at("server security", NOBODY)
     login = _login(patient)
-    with prefect_client(served["api"]) as client:
+    with AskingAgain(served["api"]) as client:
         tried = {
             "a request without password": client.get("/admin/version"),
             "a page of another origin": client.get("/admin/version", headers={"Origin": FOREIGN}, auth=login),
@@ -92,8 +92,8 @@ def _login(patient: Patient) -> tuple[str, str] | None:
 
 def _ask(served: dict[str, Any], login: tuple[str, str], method: str, path: str, body: Any = None) -> Any:
     """The server's answer as plain values; None where it has none."""
-    from app.prefect_api import csrf_headers, prefect_client
+    from app.prefect_api import AskingAgain, csrf_headers
 
-    with prefect_client(served["api"], login) as client:
+    with AskingAgain(served["api"], login) as client:
         answer = client.request(method, path, json=body, headers={} if method == "GET" else csrf_headers(client))
         return answer.json() if answer.is_success else None

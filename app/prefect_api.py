@@ -9,29 +9,31 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 
-PATIENCE = 10.0  # seconds: for one answer, and for all the times that one question is asked
+PATIENCE = 10.0  # seconds: for one answer, and within which a question is asked again
 NOT_NOW = frozenset({408, 429, 502, 503, 504})
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0  # seconds between two times; each wait is twice the one before
 
 
-class AskingAgain(httpx.HTTPTransport):
-    """Sends a request again while its answer is one of ``NOT_NOW``, for at most ``patience`` seconds; then that answer stands.
+class AskingAgain(httpx.Client):
+    """A client that sends a request again while its answer is one of ``NOT_NOW`` and ``patience`` seconds are not over; then
+    that answer stands.
 
     A question that is asked again must be safe to ask twice: a read, or a write with an idempotency key. A server that gives
     no answer at all is not asked again: it is not there, and whoever waits should know at once.
     """
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        super().__init__()
+    def __init__(self, api: str, login: tuple[str, str] | None = None, patience: float = PATIENCE) -> None:
+        super().__init__(base_url=api.rstrip("/"), timeout=max(patience, PATIENCE), auth=login)
         self.patience = patience
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def send(self, request: httpx.Request, **more: Any) -> httpx.Response:
         until, wait = time.monotonic() + self.patience, _FIRST_WAIT
         while True:
-            answer = super().handle_request(request)
+            answer = super().send(request, **more)
             if answer.status_code not in NOT_NOW or time.monotonic() + wait > until:
                 return answer
             answer.close()
@@ -39,19 +41,14 @@ class AskingAgain(httpx.HTTPTransport):
             wait = min(2 * wait, _LONGEST_WAIT)
 
 
-def prefect_client(api: str, login: tuple[str, str] | None = None, patience: float = PATIENCE) -> httpx.Client:
-    """A client of the server at ``api`` (``http://…/api``); ``login``: user and password, where it has one."""
-    return httpx.Client(base_url=api.rstrip("/"), timeout=patience, auth=login, transport=AskingAgain(patience))
-
-
 def csrf_headers(client: httpx.Client) -> Mapping[str, str]:
-    """The headers without which the server refuses a change; none where its protection is off (it answers 422).
+    """The headers without which the server refuses a change; none where its protection is off (422) or unknown to it (404).
 
     Raises:
         httpx.HTTPStatusError: another refusal, of the password for one.
     """
     me = uuid.uuid4().hex
     found = client.get("/csrf-token", params={"client": me})
-    if found.status_code == 422:
+    if found.status_code in (404, 422):
         return {}
     return {"Prefect-Csrf-Token": found.raise_for_status().json()["token"], "Prefect-Csrf-Client": me}

@@ -58,7 +58,8 @@ def _folder_of_its_own(home: Path) -> tuple[Path, int]:
         folder.mkdir()
         with suppress(FileNotFoundError):  # cleared away before it was locked: another one
             descriptor = os.open(folder, os.O_RDONLY)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with suppress(OSError):  # a network file system may lock no folders; what is left in one then stays
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             if folder.exists():
                 return folder, descriptor
             os.close(descriptor)

@@ -166,7 +166,8 @@ def prune(folder: Path, keep: int) -> list[Path]:
     for path in gone:
         going = folder / f"{PARTIAL}{uuid.uuid4().hex[:12]}"  # one that is half removed must not look like a backup
         os.rename(path, going)
-        shutil.rmtree(going)
+        fsync(folder)
+        shutil.rmtree(going, ignore_errors=True)  # a backup that begins in this moment clears it away as well
     return gone
 
 

@@ -63,6 +63,8 @@ def opened(
     began = time.monotonic()
     with turn(path, not read_only, lock_wait):
         left = max(0.0, lock_wait - (time.monotonic() - began))
+        if not path.exists():  # the engine would make an empty one; who had the turn may have died in an exchange
+            raise StorageError(f"{path} is not there; run again, which finishes what has taken it away or says what to do")
         con = open_database(path, read_only=read_only, memory_mb=memory_mb, lock_wait=left)
         try:
             yield con

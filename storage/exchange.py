@@ -8,15 +8,18 @@ and after it nothing is left to do but to clear away.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.home import Home, fsync, write_durably
+from forecasting.errors import StorageError
+from storage.home import Home, disk_error, fsync, write_durably
 
 _PLAN = "exchange.json"
 
@@ -44,14 +47,19 @@ def exchange(home: Home, folder: Path, aside: Path, out: Iterable[Path], shown: 
     """Move the files ``out`` of the home to ``aside``, and then all files of the ``staged`` folder to their places in the home.
 
     Files in ``shown`` go to ``aside`` as well and stay for readers until another publish. Call it while holding the home's lock
-    and its turn. Where it ends with an error after the rename, the next who opens the database goes on with it.
+    and its turn. StorageError before anything is changed where a folder cannot be written; where it ends with an error
+    afterwards, the next who opens the database goes on with it.
     """
     plan = {
         "aside": str(aside.relative_to(home.path)),
         "out": [path.name for path in out],
         "shown": [path.name for path in shown],
     }
-    for path in sorted(folder.rglob("*")):
+    coming = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    parents = {(home.path / path.relative_to(folder)).parent for path in coming}
+    for parent in sorted(parents | ({aside} if plan["out"] or plan["shown"] else set())):
+        _require_writable(parent)
+    for path in (*coming, *_folders(folder)):
         fsync(path)
     write_durably(folder / _PLAN, json.dumps(plan).encode())
     os.rename(folder, home.exchange)
@@ -59,32 +67,87 @@ def exchange(home: Home, folder: Path, aside: Path, out: Iterable[Path], shown: 
     finish(home)
 
 
-def finish(home: Home) -> None:
-    """Do what is left of an exchange that was begun; nothing where none was. Call it while holding the home's lock and turn."""
+def put_aside(home: Home) -> Path | None:
+    """Where an exchange that was begun puts what it replaces; None where none was begun, or it is being cleared away."""
+    try:
+        return home.path / json.loads((home.exchange / _PLAN).read_bytes())["aside"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def finish(home: Home) -> str | None:
+    """Do what is left of an exchange that was begun, and say so; None where none was. Call it while holding the home's lock and
+    turn."""
     if not begun(home):
-        return
-    coming = home.exchange / home.database.name
-    if coming.exists():
+        return None
+    coming, aside = home.exchange / home.database.name, put_aside(home)
+    if coming.exists() and aside is not None:
         plan = json.loads((home.exchange / _PLAN).read_bytes())
-        aside = home.path / plan["aside"]
-        aside.mkdir(parents=True, exist_ok=True)
         for name in plan["shown"]:
             if (home.path / name).exists() and not (aside / name).exists():
-                os.link(home.path / name, aside / name)
+                _also(home.path / name, aside / name)
         for name in plan["out"]:
             if (home.path / name).exists():
-                os.replace(home.path / name, aside / name)
-        fsync(aside)
-        fsync(aside.parent)
-        there = {home.path}
+                _move(home.path / name, _free(aside / name))
+        if aside.exists():
+            fsync(aside)
+            fsync(aside.parent)
         for path in sorted(home.exchange.rglob("*")):
             if path.is_file() and path not in (coming, home.exchange / _PLAN):
-                target = home.path / path.relative_to(home.exchange)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, target)
-                there |= {folder for folder in target.parents if folder.is_relative_to(home.path)}
-        for folder in there:  # nothing of what went may come back beside the database that comes
-            fsync(folder)
+                _move(path, home.path / path.relative_to(home.exchange))
+        for folder in (home.exchange, *_folders(home.exchange)):  # of an attempt that died, too; nothing of what went may
+            fsync(home.path / folder.relative_to(home.exchange))  # come back beside the database that comes
         os.replace(coming, home.database)
     fsync(home.path)
     shutil.rmtree(home.exchange)
+    where = f"; what it replaced lies in {aside.relative_to(home.path)}/" if aside is not None and aside.exists() else ""
+    return f"a restore or a repair that had begun and died was finished{where}"
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_dir()]
+
+
+def _require_writable(folder: Path) -> None:
+    """Make the folder where it is missing and try a write in it, while all can still be called off."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        told = f"{folder} cannot be written ({error.strerror}); change its permissions and try again, nothing was changed"
+        raise disk_error(error, folder) or StorageError(told) from error
+
+
+def _move(source: Path, target: Path) -> None:
+    """As ``os.replace``, also onto another file system: a folder of the home may be a link to one."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy(source, target)
+        source.unlink()
+
+
+def _also(source: Path, target: Path) -> None:
+    """A second name of the file; a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    fresh = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        shutil.copyfile(source, fresh)
+        fsync(fresh)
+        os.replace(fresh, target)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _free(path: Path) -> Path:
+    """The path, or one like it where there is a file already: what was put aside is never written over."""
+    return path.with_name(f"{path.name}-{uuid.uuid4().hex[:8]}") if path.exists() else path

@@ -69,12 +69,13 @@ def prepare(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_
     """
     home.ensure_writable()
     with _alone(home):
-        if begun(home):
-            with take_lock(home, "mend", patience=1.0), turn(home.database, writing=True, wait=10.0), disk_errors(home):
-                finish(home)
-        if not home.database.exists():
-            _create(home, migrations, memory_mb)
-            return None
+        finished = None
+        if begun(home) or not home.database.exists():
+            with take_lock(home, "open", patience=1.0), turn(home.database, writing=True, wait=10.0), disk_errors(home):
+                finished = finish(home)
+                if not home.database.exists():  # nor did another process that had the lock just bring one
+                    _create(home, migrations, memory_mb)
+                    return None
         if log_changed(home):  # opened, it would be folded in, and its rows taken for those that were stored
             raise DatabaseCorrupt(f"{home.log} was changed since it was written; run `nextclose recover`")
         try:
@@ -88,7 +89,7 @@ def prepare(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_
                 raise
             _bring_up(home, migrations, memory_mb, lock_wait)
             return mended
-    return None
+    return finished
 
 
 def _bring_up(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_wait: float) -> None:
@@ -137,11 +138,12 @@ def _opened(home: Home, memory_mb: int, lock_wait: float) -> Iterator[duckdb.Duc
 
 def _create(home: Home, migrations: tuple[Migration, ...], memory_mb: int) -> None:
     """Make the file under another name and link it into place, so that no half-made file ever has the real name."""
-    if home.manifest.exists():
-        raise DatabaseCorrupt(
-            f"{home.database} is missing, but {home.manifest.name} says that there was one; run `nextclose recover`, which "
-            f"takes it from the snapshot or a backup, or remove {home.manifest} to start anew"
-        )
+    for known in (home.manifest, home.snapshot):
+        if known.exists():
+            raise DatabaseCorrupt(
+                f"{home.database} is missing, but {known.name} says that there was one; run `nextclose recover`, which "
+                f"takes it from the snapshot or a backup, or remove {known} to start anew"
+            )
     fresh = home.path / f".nextclose.duckdb-{uuid.uuid4().hex[:12]}"
     try:
         con = open_database(fresh, memory_mb=memory_mb)

@@ -25,7 +25,7 @@ from storage.apart import opens_apart
 from storage.backup import Backup, backups, problems
 from storage.connection import opened
 from storage.database import Database
-from storage.exchange import exchange, finish, staged
+from storage.exchange import exchange, finish, put_aside, staged
 from storage.home import Home, disk_errors, fsync
 from storage.journal import Commit, begin_anew, log_changed, lost
 from storage.landing import landing_files, landing_problem
@@ -64,9 +64,10 @@ def repair(home: Home, now: datetime) -> Repair:
     if not any(path.exists() for path in (home.database, home.manifest, home.snapshot, home.exchange)):
         raise StorageError(f"nothing is stored in {home.path} yet; run `nextclose run` first")
     with take_lock(home, "recover", patience=1.0), disk_errors(home):
-        with turn(home.database, writing=True, wait=10.0):
-            finish(home)
         done, published = Repair(), _published_sessions(home)
+        with turn(home.database, writing=True, wait=10.0):
+            finished = finish(home)
+        done.actions += [finished] if finished else []
         if log_changed(home):
             _quarantine_log(home, done, "was changed")
         if not (
@@ -159,6 +160,7 @@ def _quarantine_log(home: Home, done: Repair, why: str = "could not be read") ->
     with turn(home.database, writing=True, wait=10.0):
         aside = home.aside()
         os.replace(log, aside / log.name)
+        fsync(aside)
         fsync(home.path)
     done.actions.append(f"the write-ahead log {why} and was moved to {aside.relative_to(home.path)}/")
     return True
@@ -176,12 +178,15 @@ def _origins(home: Home) -> set[date]:
 
 
 def _published_sessions(home: Home) -> set[date]:
-    """The sessions whose forecasts the manifest knows; none where it cannot be read."""
-    try:
-        chunks = tables_of(read_manifest(home))["forecasts"].chunks
-    except (NextcloseError, KeyError):
-        return set()
-    return {date(chunk // 10_000, chunk // 100 % 100, chunk % 100) for chunk in chunks if chunk}
+    """The sessions whose forecasts the manifest knows, one that a repair which died has put aside too; none where none can be
+    read."""
+    for folder in (home.path, put_aside(home)):
+        try:
+            chunks = tables_of(read_manifest(Home(folder)))["forecasts"].chunks if folder else ()
+        except (NextcloseError, KeyError):
+            continue
+        return {date(chunk // 10_000, chunk // 100 % 100, chunk % 100) for chunk in chunks if chunk}
+    return set()
 
 
 def _sessions_named(commits: list[Commit]) -> set[date]:

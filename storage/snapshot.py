@@ -28,7 +28,6 @@ from storage.journal import begin_anew
 from storage.manifest import (
     TableDigest,
     combined,
-    content_digest,
     digest_tables,
     read_manifest,
     snapshot_is_good,
@@ -40,6 +39,8 @@ from storage.spilling import Spill, new_spill
 # What a run that was killed had begun to write, and nobody knows; only the lease's holder writes any of it.
 _LEFTOVERS = (".snapshot-*", ".manifest.json-*", "..commits-*", "landing/.*.parquet-*")
 _AGAIN = "run `nextclose run` to publish it again"
+_WHICH = "SELECT (SELECT max(number) FROM store.migrations), (SELECT value FROM store.meta WHERE key = 'database_id')"
+_VIEWS = "SELECT value FROM store.meta WHERE key = 'views'"
 _TRIES = 20  # to open a snapshot; each takes some twenty milliseconds, and a publish comes once a day
 
 
@@ -64,10 +65,7 @@ def publish(db: Database, home: Home, run_id: str, now: datetime) -> Published:
     try:
         with db.kept_open():
             with db.exclusive() as con:
-                schema, identity = con.execute(
-                    "SELECT (SELECT max(number) FROM store.migrations), "
-                    "(SELECT value FROM store.meta WHERE key = 'database_id')"
-                ).fetchone()
+                schema, identity = con.execute(_WHICH).fetchone()
                 tables = digest_tables(con, _previous(home, identity, schema))
             with db.transaction() as con:
                 row = [run_id, now, combined(tables), schema]
@@ -104,8 +102,13 @@ def published(db: Database, home: Home) -> str | None:
     if not snapshot_is_good(home):
         return None
     with db.reading() as con:
-        digest = content_digest(con)
-    return digest if read_manifest(home)["digest"] == digest else None
+        schema, identity = con.execute(_WHICH).fetchone()
+        views = con.execute(_VIEWS).fetchone()
+        previous = _previous(home, identity, schema)
+        digest = None if previous is None else combined(digest_tables(con, previous))
+    with open_snapshot(home) as con:
+        same = con.execute(_VIEWS).fetchone() == views
+    return digest if same and digest == read_manifest(home)["digest"] else None
 
 
 def _clear_leftovers(home: Home) -> None:

@@ -109,6 +109,7 @@ def _kept(home: Home, path: Path) -> Path:
     aside = home.aside()
     os.link(path, aside / path.name)
     fsync(aside)
+    fsync(aside.parent)
     return aside.relative_to(home.path)
 
 

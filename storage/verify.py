@@ -21,6 +21,7 @@ from storage.exchange import begun
 from storage.home import Home
 from storage.journal import log_changed
 from storage.landing import landing_files, landing_problem
+from storage.lockfile import lock_holder
 from storage.manifest import TableDigest, digest_table, read_manifest, tables_of
 from storage.migrate import schema_number
 from storage.registry import model_problem
@@ -41,6 +42,8 @@ class Finding:
 def verify(home: Home, lock_wait: float = 10.0) -> list[Finding]:
     """What differs from the last publish, one finding each; [] when all is well. Raises DatabaseLocked while a run writes."""
     if begun(home):
+        if (holder := lock_holder(home)) is not None:
+            raise DatabaseLocked(f"{holder} is exchanging the files of {home.path}; wait for it to end")
         text = "a restore or a repair was begun and did not end; run `nextclose recover`, or the next run finishes it"
         return [Finding("database", home.database.name, text)]
     try:

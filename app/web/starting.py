@@ -102,10 +102,10 @@ class Prefect:
         return self._told(rows[0]).url if rows else None
 
     def _client(self) -> httpx.Client:
-        from app.prefect_api import prefect_client
+        from app.prefect_api import AskingAgain
 
         user, _, password = (self.password or "").partition(":")
-        return prefect_client(self.settings.prefect_api, (user, password) if password else None)
+        return AskingAgain(self.settings.prefect_api, (user, password) if password else None)
 
     def _told(self, run: Mapping[str, Any]) -> Started:
         state = run.get("state") or {}

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from app.prefect_api import csrf_headers, prefect_client
+from app.prefect_api import AskingAgain, csrf_headers
 from tests.flows.conftest import copied, finished, no_environment  # noqa: F401
 
 PATIENCE = 240
@@ -93,7 +93,7 @@ class Served:
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
         """The API's answer as plain values, with password and CSRF token."""
-        with prefect_client(self.url, self.login, patience=30) as client:
+        with AskingAgain(self.url, self.login, patience=30) as client:
             if method != "GET":
                 more["headers"] = csrf_headers(client)
             answer = client.request(method, path, **more).raise_for_status()

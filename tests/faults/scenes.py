@@ -153,10 +153,22 @@ def _newer_code() -> None:
 
 
 def upgrade(home: Path) -> dict:
+    """As whoever opens it does it; the copy from before must be whole."""
+    from storage.connection import open_database
     from storage.database import Database
     from storage.home import Home
+    from storage.manifest import content_digest
 
-    return answered(lambda: {"problems": [] if Database(Home(home)) else []})
+    def work() -> dict:
+        with Database(Home(home)).reading() as con:
+            now = content_digest(con)
+        problems = []
+        for copy in (home / "backups").glob("nextclose-schema*.duckdb"):
+            with open_database(copy, read_only=True) as con:
+                problems += [] if content_digest(con) == now else [f"{copy.name} has another content"]
+        return {"problems": problems}
+
+    return answered(work)
 
 
 SCENES = {

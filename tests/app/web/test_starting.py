@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
 import pytest
 
 from app.prefect_api import AskingAgain
@@ -172,7 +171,7 @@ def test_start__while_the_server_is_busy_asks_again(made, prefect):
 def test_prefect__that_stays_busy_is_said_when_patience_ends(prefect):
     """Within half a second of patience it is asked at 0, 0.1 and 0.3 seconds; the next time would be too late."""
     prefect.busy = 1000
-    with httpx.Client(base_url=prefect.api, transport=AskingAgain(patience=0.5)) as client:
+    with AskingAgain(prefect.api, patience=0.5) as client:
         assert client.get("/deployments/name/daily/daily").status_code == 503
     assert 2 <= len(prefect.asked) <= 3
 
