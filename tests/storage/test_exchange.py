@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from forecasting.errors import DatabaseCorrupt, StorageError
 from storage.backup import back_up, restore
 from storage.bars import append_bars
 from storage.database import Database
 from storage.exchange import begun
 from storage.home import Home
 from storage.lease import hold_lease
-from storage.repair import publish_again
+from storage.repair import publish_again, repair
 from storage.snapshot import open_snapshot, publish
 from storage.verify import verify
 from tests.storage.by_hand import MONDAY, bars
 
+FINISHED = "a restore or a repair that had begun and died was finished; what it replaced lies in "
 NOW = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)
 
 
@@ -115,6 +118,115 @@ def test_restore__that_dies_anywhere_leaves_the_old_home_or_the_new_one_and_read
     turning = [number for number in ends if ends[number] == 1][0]
     assert list(ends.values()) == [2] * (turning - 1) + [1] * (len(ends) - turning + 1)  # from one call on, and then for good
     figure(f"restores killed: {len(ends)} of {len(ends)} finished or not begun, {turning - 1} of them not begun")
+
+
+def died_without_a_database(home: Home) -> None:
+    """Begin the restore and die when the database of before has gone and the backup's has not come."""
+    real = os.replace
+
+    def replace(source, target):
+        if Path(source).parent == home.exchange and Path(target) == home.database:
+            raise Died
+        real(source, target)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Died):
+        patch.setattr(os, "replace", replace)
+        restored(home)
+    assert begun(home) and not home.database.exists() and not home.manifest.exists()
+
+
+def test_restore__that_dies_after_another_process_looked_gets_no_empty_database_in_between(gone_wrong, tmp_path, monkeypatch):
+    """That process saw no exchange; it looks again under the lock before it makes a database of its own."""
+    home = copies(gone_wrong, tmp_path, "looked")
+    died_without_a_database(home)
+    monkeypatch.setattr("storage.migrate.begun", lambda home: False)
+    told = Database(home).mended
+    assert told.startswith(
+        "a restore or a repair that had begun and died was finished; what it replaced lies in backups/replaced-"
+    )
+    assert stored(home) == 1 and not begun(home)
+
+
+def test_restore__that_dies_under_a_process_that_waits_to_write_costs_no_database(gone_wrong, tmp_path):
+    """The engine would make an empty file where there is none, and the next finish would put that over the old database."""
+    home = copies(gone_wrong, tmp_path, "waits")
+    db = Database(home)
+    died_without_a_database(home)
+    with pytest.raises(StorageError, match="is not there; run again"), hold_lease(home, db, "waiting"):
+        pass
+    assert not home.database.exists() and stored(home) == 1
+    (aside,) = home.backups.glob("replaced-*")
+    back = Home(tmp_path / "back")
+    shutil.copytree(aside, back.path)
+    assert stored(back) == 2 and verify(back) == []
+
+
+def test_restore__into_folders_that_are_links_to_another_disk(gone_wrong, tmp_path):
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    home = copies(gone_wrong, tmp_path, "links")
+    with tempfile.TemporaryDirectory(dir=other) as far:
+        for name in ("backups", "models"):
+            shutil.move(home.path / name, far) if (home.path / name).exists() else (Path(far) / name).mkdir()
+            (home.path / name).symlink_to(Path(far) / name)
+        shutil.rmtree(Path(far) / "models" / ("ab" * 32))
+        restored(home)
+        assert (stored(home), seen(home), begun(home)) == (1, 2, False)
+        assert (Path(far) / "models" / ("ab" * 32) / "card.json").read_text() == "{}"
+        (aside,) = (Path(far) / "backups").glob("replaced-*")
+        assert {"manifest.json", "nextclose.duckdb", "snapshot.duckdb"} <= {path.name for path in aside.iterdir()}
+
+
+def test_restore__onto_a_file_where_a_folder_must_be_changes_nothing(gone_wrong, tmp_path):
+    home = copies(gone_wrong, tmp_path, "refused")
+    home.backups.rmdir() if home.backups.exists() else None
+    home.backups.write_text("not a folder")
+    with pytest.raises(StorageError, match="cannot be written .*nothing was changed"):
+        restored(home)
+    assert not begun(home) and stored(home) == seen(home) == 2 and verify(home) == []
+
+
+def test_repair__that_dies_is_finished_by_the_next_which_knows_the_sessions_too(published, tmp_path):
+    """Database and snapshot are damaged, the backup is from before the forecasts of Monday."""
+    calm, killed = (Home(shutil.copytree(published.path, tmp_path / name)) for name in ("calm", "killed"))
+    for home in (calm, killed):
+        _backup_of_friday(home)
+        for path in (home.database, home.snapshot):
+            path.chmod(0o644)
+            path.write_bytes(path.read_bytes()[:100_000])
+    done = repair(calm, NOW)
+    assert [str(day) for day in done.sessions] == ["2024-03-01", "2024-03-04"]
+    real = os.replace
+
+    def replace(source, target):
+        if Path(source).parent == killed.exchange and Path(target) == killed.database:
+            raise Died
+        real(source, target)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Died):
+        patch.setattr(os, "replace", replace)
+        repair(killed, NOW)
+    again = repair(killed, NOW)
+    assert again.sessions == done.sessions and again.findings == done.findings == []
+    assert again.actions[0].startswith(
+        "a restore or a repair that had begun and died was finished; what it replaced lies in damaged/"
+    )
+
+
+def _backup_of_friday(home: Home) -> None:
+    """A backup of a database like this one in which nothing was forecast yet."""
+    empty = Home(home.path.parent / f"{home.path.name}-empty")
+    Database(empty)
+    back_up(empty, home.backups, NOW)
+
+
+def test_database__that_is_gone_while_only_a_snapshot_remembers_it_is_not_made_anew(gone_wrong, tmp_path):
+    home = copies(gone_wrong, tmp_path, "gone")
+    restored(home)
+    home.database.unlink()
+    with pytest.raises(DatabaseCorrupt, match="is missing, but snapshot.duckdb says"):
+        Database(home)
 
 
 def test_restore__of_what_was_there_keeps_it_aside_whole(gone_wrong, tmp_path):

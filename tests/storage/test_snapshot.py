@@ -13,7 +13,10 @@ import pytest
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, StorageError
 from storage.bars import append_bars
+from storage.database import Database
+from storage.lease import hold_lease
 from storage.manifest import content_digest
+from storage.migrate import Migration, known_migrations
 from storage.snapshot import open_snapshot, publish
 from storage.verify import verify
 from tests.storage.by_hand import MONDAY, bars
@@ -48,6 +51,27 @@ def test_publish__again_without_news_has_the_same_digest(home, db, lease):
     assert publish(db, home, "run1", MONDAY).digest == first.digest
     _write(db, lease, 2)
     assert publish(db, home, "run2", MONDAY).digest != first.digest
+
+
+def test_published__is_what_readers_have_and_nothing_older(home, db, monkeypatch):
+    """Of rows, of the schema and of the views; a publish brings each."""
+    assert db.published() is None
+    with hold_lease(home, db, "test") as lease:
+        with db.writing(lease, "run1", "ingest") as tx:
+            append_bars(tx, bars(("AAPL", "2024-03-01", 10)), "files", "as_traded", MONDAY)
+        assert publish(db, home, "run1", MONDAY).digest == db.published()
+        with db.writing(lease, "run1", "more") as tx:
+            append_bars(tx, bars(("AAPL", "2024-03-04", 11)), "files", "as_traded", MONDAY)
+        assert db.published() is None
+        digest = publish(db, home, "run1", MONDAY).digest
+        assert digest == db.published()
+    more = Migration(len(known_migrations()) + 1, "notes", "CREATE TABLE store.notes (symbol VARCHAR NOT NULL);")
+    newer = Database(home, migrations=(*known_migrations(), more))
+    assert newer.published() is None
+    with hold_lease(home, newer, "test"):
+        assert (publish(newer, home, "run1", MONDAY).digest, newer.published()) == (digest, digest)
+    monkeypatch.setattr("storage.migrate.views_digest", lambda: "of other views")
+    assert Database(home, migrations=(*known_migrations(), more)).published() is None
 
 
 def test_publish__a_reader_that_holds_the_snapshot_open_blocks_nobody(home, db, lease):
