@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from forecasting.errors import StorageError
+from forecasting.errors import DatabaseCorrupt, StorageError
 from storage.home import Home, disk_error, fsync, write_durably
 
 _PLAN = "exchange.json"
@@ -76,13 +76,18 @@ def put_aside(home: Home) -> Path | None:
 
 
 def finish(home: Home) -> str | None:
-    """Do what is left of an exchange that was begun, and say so; None where none was. Call it while holding the home's lock and
-    turn."""
+    """Do what is left of an exchange that was begun, and say so; None where none was. DatabaseCorrupt, and nothing is changed,
+    where its plan cannot be read. Call it while holding the home's lock and turn."""
     if not begun(home):
         return None
     coming, aside = home.exchange / home.database.name, put_aside(home)
-    if coming.exists() and aside is not None:
+    if coming.exists() and aside is None:
+        told = f"{home.exchange / _PLAN} cannot be read, so that a restore which began cannot be finished"
+        raise DatabaseCorrupt(f"{told}; rename {home.exchange} and run `nextclose recover`")
+    if coming.exists():
         plan = json.loads((home.exchange / _PLAN).read_bytes())
+        if plan["shown"] or plan["out"]:
+            aside.mkdir(parents=True, exist_ok=True)  # a power cut may have taken the folders that were made for it
         for name in plan["shown"]:
             if (home.path / name).exists() and not (aside / name).exists():
                 _also(home.path / name, aside / name)
@@ -94,7 +99,9 @@ def finish(home: Home) -> str | None:
             fsync(aside.parent)
         for path in sorted(home.exchange.rglob("*")):
             if path.is_file() and path not in (coming, home.exchange / _PLAN):
-                _move(path, home.path / path.relative_to(home.exchange))
+                target = home.path / path.relative_to(home.exchange)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _move(path, target)
         for folder in (home.exchange, *_folders(home.exchange)):  # of an attempt that died, too; nothing of what went may
             fsync(home.path / folder.relative_to(home.exchange))  # come back beside the database that comes
         os.replace(coming, home.database)

@@ -161,6 +161,19 @@ def test_restore__that_dies_under_a_process_that_waits_to_write_costs_no_databas
     assert stored(back) == 2 and verify(back) == []
 
 
+def test_restore__whose_plan_was_damaged_keeps_all_and_says_what_to_do(gone_wrong, tmp_path):
+    home = copies(gone_wrong, tmp_path, "plan")
+    died_without_a_database(home)
+    (home.exchange / "exchange.json").write_text("{")
+    before = sorted(path.name for path in home.exchange.iterdir())
+    with pytest.raises(DatabaseCorrupt, match="cannot be read.*rename .*exchange and run `nextclose recover`"):
+        Database(home)
+    assert sorted(path.name for path in home.exchange.iterdir()) == before and "nextclose.duckdb" in before
+    home.exchange.rename(home.path / "exchange-damaged")
+    shutil.copytree(home.path.parent / next(p.name for p in home.path.parent.glob("nextclose-*")), home.backups / "nextclose-1")
+    assert repair(home, NOW).from_ == "the backup nextclose-1" and stored(home) == 1
+
+
 def test_restore__into_folders_that_are_links_to_another_disk(gone_wrong, tmp_path):
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
