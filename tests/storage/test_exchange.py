@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -120,8 +122,9 @@ def test_restore__that_dies_anywhere_leaves_the_old_home_or_the_new_one_and_read
     figure(f"restores killed: {len(ends)} of {len(ends)} finished or not begun, {turning - 1} of them not begun")
 
 
-def died_without_a_database(home: Home) -> None:
-    """Begin the restore and die when the database of before has gone and the backup's has not come."""
+@contextmanager
+def dying_without_a_database(home: Home) -> Iterator[None]:
+    """Die inside when the database of before has gone and the one that comes has not come."""
     real = os.replace
 
     def replace(source, target):
@@ -131,8 +134,13 @@ def died_without_a_database(home: Home) -> None:
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Died):
         patch.setattr(os, "replace", replace)
-        restored(home)
+        yield
     assert begun(home) and not home.database.exists() and not home.manifest.exists()
+
+
+def died_without_a_database(home: Home) -> None:
+    with dying_without_a_database(home):
+        restored(home)
 
 
 def test_restore__that_dies_after_another_process_looked_gets_no_empty_database_in_between(gone_wrong, tmp_path, monkeypatch):
@@ -210,15 +218,7 @@ def test_repair__that_dies_is_finished_by_the_next_which_knows_the_sessions_too(
             path.write_bytes(path.read_bytes()[:100_000])
     done = repair(calm, NOW)
     assert [str(day) for day in done.sessions] == ["2024-03-01", "2024-03-04"]
-    real = os.replace
-
-    def replace(source, target):
-        if Path(source).parent == killed.exchange and Path(target) == killed.database:
-            raise Died
-        real(source, target)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Died):
-        patch.setattr(os, "replace", replace)
+    with dying_without_a_database(killed):
         repair(killed, NOW)
     again = repair(killed, NOW)
     assert again.sessions == done.sessions and again.findings == done.findings == []
