@@ -23,9 +23,7 @@ def check_database(patient: Patient) -> Check:
 
     home, name = patient.home, "database"
     if begun(home) and lock_holder(home) is None:
-        return problem(
-            name, "a restore or a repair was begun and did not end", f"{RUN}, or `nextclose recover`: it is finished"
-        )
+        return problem(name, "a restore or a repair was begun and did not end", f"{RUN}, which finishes it")
     if not home.database.exists():
         if home.manifest.exists() or home.snapshot.exists():
             return problem(name, f"{home.database} is missing", "type `nextclose recover`")

@@ -24,6 +24,9 @@ class AskingAgain(httpx.Client):
 
     A question that is asked again must be safe to ask twice: a read, or a write with an idempotency key. A server that gives
     no answer at all is not asked again: it is not there, and whoever waits should know at once.
+
+    ``api``: its address, ``http://.../api``; ``login``: user and password, where it has one; ``patience``: in seconds. One
+    answer may take as long, and ten seconds at least; then httpx.TimeoutException.
     """
 
     def __init__(self, api: str, login: tuple[str, str] | None = None, patience: float = PATIENCE) -> None:

@@ -12,16 +12,16 @@ import errno
 import json
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from forecasting.errors import DatabaseCorrupt, StorageError
-from storage.home import Home, disk_error, fsync, write_durably
+from storage.home import Home, disk_error, fsync, try_write, write_durably
 
-_PLAN = "exchange.json"
+_PLAN, _STAGED = "exchange.json", ".staged-"
 
 
 def begun(home: Home) -> bool:
@@ -33,9 +33,8 @@ def begun(home: Home) -> bool:
 def staged(home: Home) -> Iterator[Path]:
     """A private folder in the home for what is to come, gone afterwards where no exchange has taken it. Call it while holding
     the home's lock: the folder of one that died is cleared away."""
-    for left in home.path.glob(".staged-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    folder = home.path / f".staged-{uuid.uuid4().hex[:12]}"
+    clear_staged(home)
+    folder = home.path / f"{_STAGED}{uuid.uuid4().hex[:12]}"
     folder.mkdir()
     try:
         yield folder
@@ -69,10 +68,8 @@ def exchange(home: Home, folder: Path, aside: Path, out: Iterable[Path], shown: 
 
 def put_aside(home: Home) -> Path | None:
     """Where an exchange that was begun puts what it replaces; None where none was begun, or it is being cleared away."""
-    try:
-        return home.path / json.loads((home.exchange / _PLAN).read_bytes())["aside"]
-    except (OSError, ValueError, KeyError):
-        return None
+    plan = _plan(home)
+    return None if plan is None else home.path / plan["aside"]
 
 
 def finish(home: Home) -> str | None:
@@ -80,35 +77,54 @@ def finish(home: Home) -> str | None:
     where its plan cannot be read. Call it while holding the home's lock and turn."""
     if not begun(home):
         return None
-    coming, aside = home.exchange / home.database.name, put_aside(home)
-    if coming.exists() and aside is None:
-        told = f"{home.exchange / _PLAN} cannot be read, so that a restore which began cannot be finished"
-        raise DatabaseCorrupt(f"{told}; rename {home.exchange} and run `nextclose recover`")
-    if coming.exists():
+    plan = _plan(home)
+    if (home.exchange / home.database.name).exists():
+        if plan is None:
+            told = f"{home.exchange / _PLAN} cannot be read, so that a restore which began cannot be finished"
+            raise DatabaseCorrupt(f"{told}; rename {home.exchange} and run `nextclose recover`")
+        _go_on(home, plan)
+    fsync(home.path)
+    shutil.rmtree(home.exchange)
+    replaced = plan is not None and (plan["shown"] or plan["out"])
+    where = f"; what it replaced lies in {plan['aside']}/" if replaced else ""
+    return f"a restore or a repair that had begun and died was finished{where}"
+
+
+def clear_staged(home: Home) -> None:
+    """Remove what was staged by processes that died before it counted. Call it while holding the home's lock."""
+    for left in home.path.glob(f"{_STAGED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _plan(home: Home) -> dict[str, Any] | None:
+    try:
         plan = json.loads((home.exchange / _PLAN).read_bytes())
-        if plan["shown"] or plan["out"]:
-            aside.mkdir(parents=True, exist_ok=True)  # a power cut may have taken the folders that were made for it
+        return {name: plan[name] for name in ("aside", "out", "shown")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _go_on(home: Home, plan: dict[str, Any]) -> None:
+    """Every move that is not done yet, the database's last."""
+    coming, aside = home.exchange / home.database.name, home.path / plan["aside"]
+    if plan["shown"] or plan["out"]:
+        aside.mkdir(parents=True, exist_ok=True)  # a power cut may have taken the folders that were made for it
         for name in plan["shown"]:
             if (home.path / name).exists() and not (aside / name).exists():
                 _also(home.path / name, aside / name)
         for name in plan["out"]:
             if (home.path / name).exists():
                 _move(home.path / name, _free(aside / name))
-        if aside.exists():
-            fsync(aside)
-            fsync(aside.parent)
-        for path in sorted(home.exchange.rglob("*")):
-            if path.is_file() and path not in (coming, home.exchange / _PLAN):
-                target = home.path / path.relative_to(home.exchange)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _move(path, target)
-        for folder in (home.exchange, *_folders(home.exchange)):  # of an attempt that died, too; nothing of what went may
-            fsync(home.path / folder.relative_to(home.exchange))  # come back beside the database that comes
-        os.replace(coming, home.database)
-    fsync(home.path)
-    shutil.rmtree(home.exchange)
-    where = f"; what it replaced lies in {aside.relative_to(home.path)}/" if aside is not None and aside.exists() else ""
-    return f"a restore or a repair that had begun and died was finished{where}"
+        fsync(aside)
+        fsync(aside.parent)
+    for path in sorted(home.exchange.rglob("*")):
+        if path.is_file() and path not in (coming, home.exchange / _PLAN):
+            target = home.path / path.relative_to(home.exchange)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _move(path, target)
+    for folder in (home.exchange, *_folders(home.exchange)):  # of an attempt that died, too; nothing of what went may
+        fsync(home.path / folder.relative_to(home.exchange))  # come back beside the database that comes
+    os.replace(coming, home.database)
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -116,11 +132,9 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _require_writable(folder: Path) -> None:
-    """Make the folder where it is missing and try a write in it, while all can still be called off."""
+    """While all can still be called off."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        try_write(folder)
     except OSError as error:
         told = f"{folder} cannot be written ({error.strerror}); change its permissions and try again, nothing was changed"
         raise disk_error(error, folder) or StorageError(told) from error

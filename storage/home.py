@@ -89,9 +89,7 @@ class Home:
     def ensure_writable(self) -> Home:
         """Create the folder where missing and try a write in it; HomeNotWritable names the folder and the cause."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path) as probe:
-                probe.write(b"x")
+            try_write(self.path)
         except OSError as error:
             if error.errno != errno.EROFS and (told := disk_error(error, self.path)) is not None:
                 raise told from error
@@ -100,6 +98,13 @@ class Home:
                 f"home {self.path} cannot be written ({reason}); give another folder with --home DIR or change its permissions"
             ) from error
         return self
+
+
+def try_write(folder: Path) -> None:
+    """Make the folder where it is missing and write a nameless file in it; OSError where that cannot be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(b"x")
 
 
 @contextmanager

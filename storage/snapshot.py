@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from forecasting.errors import DatabaseCorrupt, DatabaseLocked, StorageError
 from storage.apart import clear_abandoned
 from storage.connection import config, open_database, opened, refuse_unless_database, translate
 from storage.database import Database
+from storage.exchange import clear_staged
 from storage.home import Home, copy_open, fsync
 from storage.journal import begin_anew
 from storage.manifest import (
@@ -36,8 +36,8 @@ from storage.manifest import (
 )
 from storage.spilling import Spill, new_spill
 
-# What a run that was killed had begun to write, and nobody knows; only the lease's holder writes any of it.
-_LEFTOVERS = (".snapshot-*", ".manifest.json-*", "..commits-*", "landing/.*.parquet-*")
+# What a run that was killed had begun to write, and nobody knows; only who has the home's lock writes any of it.
+_LEFTOVERS = (".nextclose.duckdb-*", ".snapshot-*", ".manifest.json-*", "..commits-*", "landing/.*.parquet-*")
 _AGAIN = "run `nextclose run` to publish it again"
 _WHICH = "SELECT (SELECT max(number) FROM store.migrations), (SELECT value FROM store.meta WHERE key = 'database_id')"
 _VIEWS = "SELECT value FROM store.meta WHERE key = 'views'"
@@ -115,8 +115,7 @@ def _clear_leftovers(home: Home) -> None:
     for pattern in _LEFTOVERS:
         for leftover in home.path.glob(pattern):
             leftover.unlink(missing_ok=True)
-    for folder in home.path.glob(".staged-*"):
-        shutil.rmtree(folder, ignore_errors=True)
+    clear_staged(home)
     clear_abandoned(home.path)
 
 

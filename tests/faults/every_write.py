@@ -152,7 +152,7 @@ def tried(point: Point, scene: Scene, start: Path, folder: Path, seen_before: fr
         return json.loads(answer.read_text()) if os.WIFEXITED(status) else {"killed": True}
 
     first = ask(lambda: disturbed(home, scene, point))
-    seen = ask(lambda: looked_at(home))
+    seen = ask(lambda: looked_at(home) if scene.keeps else {"published": read(home)})
     torn_block = point.fate in ("tear", "power") and "damaged" in seen  # a part of a block of the engine's own catalogue
     problems = []
     if "error" in first and (first["code"] != 5 or "\n" in first["error"]):
@@ -164,20 +164,21 @@ def tried(point: Point, scene: Scene, start: Path, folder: Path, seen_before: fr
             problems.append(f"in between: {seen}")
         if seen.get("lost"):
             problems.append(f"{seen['lost']} acknowledged commits lost")
-    if seen["published"] not in seen_before | {wanted}:
-        problems.append(f"readers saw: {seen['published']}")
+    if seen.get("published") not in seen_before | {wanted}:
+        problems.append(f"readers saw: {seen}")
     if scene.act is not day:
         straight = copied(home, home.with_name(f"{home.name}-straight"))
         problems += [f"the day straight away: {words}" for words in gone_on(straight, scene, ask, wanted, True)]
         shutil.rmtree(straight)
-        if (again := ask(lambda: scene.act(home))).get("problems"):
+        again = ask(lambda: scene.act(home))
+        if "error" in again or again.get("problems"):
             problems.append(f"again: {again}")
     problems += gone_on(home, scene, ask, wanted)
     shutil.rmtree(home)
     answer.unlink()
     return {
         "point": point.name, "met": "killed" in first or "error" in first, "first": first.get("error", ""),
-        "mended": torn_block, "lost": seen.get("lost", 0) if scene.keeps else 0, "torn": int(seen["published"] == "torn"),
+        "mended": torn_block, "lost": seen.get("lost", 0), "torn": int(seen.get("published") == "torn"),
         "problem": "; ".join(problems),
     }  # fmt: skip
 

@@ -7,6 +7,7 @@ here runs in children of ``every_write``.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,7 +50,9 @@ def answered(work: Callable[[], dict]) -> dict:
 @dataclass(frozen=True)
 class Scene:
     """``start`` changes a home in which the day ``BEFORE`` is done (``bare``: nothing is) into that of the scene; ``act`` is
-    what is disturbed, ``code`` what every child does first. ``on`` is the day that is done last, whatever was before it."""
+    what is disturbed, ``code`` what every child does first. ``on`` is the day that is done last, whatever was before it.
+    ``keeps``: no commit that was told may be gone when the act was disturbed. ``leaves``: how names begin that lie about until
+    the act is done again."""
 
     what: str
     start: Callable[[Path], object] = lambda home: None
@@ -79,8 +82,8 @@ def backup(home: Path) -> dict:
 
 def _went_wrong(home: Path) -> None:
     """A day is done after a backup, and somebody wants to go back to that."""
-    backup(home)
-    day(home)
+    _well(backup(home))
+    _well(day(home))
 
 
 def restore(home: Path) -> dict:
@@ -108,32 +111,38 @@ def recover(home: Path) -> dict:
 
 def _database_damaged(home: Path) -> None:
     """The database is cut in two; the snapshot is good."""
-    day(home)
+    _well(day(home))
     _cut(home / "nextclose.duckdb")
 
 
 def _both_damaged(home: Path) -> None:
     """The database and the snapshot are cut in two; there is a backup."""
-    day(home)
-    backup(home)
+    _well(day(home))
+    _well(backup(home))
     _cut(home / "nextclose.duckdb")
     _cut(home / "snapshot.duckdb")
 
 
+def _dying(home: Path) -> dict:
+    os.environ["NEXTCLOSE_FAULT"] = "after:forecast"
+    return day(home)
+
+
 def _log_damaged(home: Path) -> None:
     """A day died after its forecasts, and a byte of its log is not what it was."""
-    import os
-
-    pid = os.fork()
-    if pid == 0:
-        os.environ["NEXTCLOSE_FAULT"] = "after:forecast"
-        day(home)
-        os._exit(0)
-    os.waitpid(pid, 0)
+    status = forked(lambda: _dying(home), home.with_suffix(".died"))
+    if not os.WIFSIGNALED(status):
+        raise RuntimeError("the scene could not be made: the day did not die")
     log = home / "nextclose.duckdb.wal"
     data = bytearray(log.read_bytes())
     data[len(data) // 2] ^= 1
     log.write_bytes(data)
+
+
+def _well(done: dict) -> None:
+    """What makes a scene must have gone well: a scene that was never made shows nothing."""
+    if "error" in done or done.get("problems"):
+        raise RuntimeError(f"the scene could not be made: {done}")
 
 
 def _cut(path: Path) -> None:
