@@ -150,6 +150,11 @@ def cell(value: Any) -> str:
     return "".join(c if c.isprintable() else " " for c in str(value))
 
 
+def counted(number: int, noun: str) -> str:
+    """1 finding, 2 findings."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def money(value: float) -> str:
     """A price with as many digits as its size deserves."""
     return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4g}"

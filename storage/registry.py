@@ -107,7 +107,7 @@ def model_problem(home: Home, model_id: str) -> str | None:
 def _read(home: Home, model_id: str) -> dict[str, bytes]:
     """The two files' bytes, checked against the name before anything is parsed."""
     folder = home.models / model_id
-    advice = "restore the folder from a copy, or run `nextclose retrain`"
+    advice = "run `nextclose recover`, which takes it from a backup, or `nextclose retrain`"
     if len(model_id) != 64 or not set(model_id) <= set("0123456789abcdef"):
         raise UntrustedModel(f"{model_id!r:.80} is not a model id (64 hex digits)")
     try:

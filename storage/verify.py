@@ -106,7 +106,7 @@ def _database(home: Home, expected: dict[str, TableDigest], schema: int, lock_wa
                 return [*findings, Finding("database", name, str(error))]
             except (duckdb.Error, UnicodeDecodeError) as error:
                 text = " ".join(str(error).split())[:160]
-                findings.append(Finding("database", name, f"cannot be read ({text}); restore the file from a copy"))
+                findings.append(Finding("database", name, f"cannot be read ({text}); run `nextclose recover`"))
                 held.close()  # DuckDB gives a connection up for good after some kinds of damage
                 con = None
     return findings
@@ -126,14 +126,14 @@ def _compared(name: str, expected: TableDigest, found: TableDigest) -> list[Find
         had, has = before.rows if before else 0, now.rows if now else 0
         if has < had:
             findings.append(
-                Finding("database", what, f"{has} rows, the manifest says {had}: rows were lost; restore the file from a copy")
+                Finding("database", what, f"{has} rows, the manifest says {had}: rows were lost; run `nextclose recover`")
             )
         elif has > had:
             findings.append(
                 Finding("unpublished", what, f"{has - had} rows are not published yet; run `nextclose run` to finish that run")
             )
         elif now != before:
-            findings.append(Finding("database", what, "the rows are not those that were stored; restore the file from a copy"))
+            findings.append(Finding("database", what, "the rows are not those that were stored; run `nextclose recover`"))
     return findings
 
 
@@ -158,8 +158,8 @@ def _models(home: Home, lock_wait: float) -> list[Finding]:
             ids = [row[0] for row in con.execute("SELECT model_id FROM store.models ORDER BY model_id").fetchall()]
     except (NextcloseError, duckdb.Error, UnicodeDecodeError):
         return []  # the database's own findings say it
-    problems = ((model_id, model_problem(home, model_id)) for model_id in ids)
-    return [Finding("model", model_id[:16], problem) for model_id, problem in problems if problem]
+    problems = ((f"{model_id:.16}", model_problem(home, model_id)) for model_id in ids)
+    return [Finding("model", name, problem.removeprefix(f"model {name} ")) for name, problem in problems if problem]
 
 
 def _landing(home: Home) -> list[Finding]:

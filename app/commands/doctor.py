@@ -47,7 +47,7 @@ def doctor(
 
 
 def _show(checks: list) -> None:
-    from app.printing import judged, say
+    from app.printing import counted, judged, say
 
     for check in checks:
         step = f"; {check.next_step}" if check.next_step else ""
@@ -55,4 +55,4 @@ def _show(checks: list) -> None:
     bad = sum(check.verdict == "problem" for check in checks)
     odd = sum(check.verdict == "warning" for check in checks)
     say()
-    say(f"{bad} problems, {odd} warnings, {len(checks)} checks")
+    say(f"{counted(bad, 'problem')}, {counted(odd, 'warning')}, {counted(len(checks), 'check')}")

@@ -104,13 +104,13 @@ def _plain(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(entry: dict[str, Any]) -> None:
-    from app.printing import say, table
+    from app.printing import counted, say, table
 
     say(f"{entry['path']}: {entry['verdict']}")
     if counts := entry["accounts"]:
         total = {name: sum(c[name] for c in counts) for name in counts[0] if name != "symbol"}
         said = ", ".join(f"{number:,} {name}" for name, number in total.items())
-        say(f"  {len(counts)} symbol{'s' if len(counts) > 1 else ''}, rows: {said}")
+        say(f"  {counted(len(counts), 'symbol')}, rows: {said}")
     for note in entry["notes"]:
         say(f"  {note}")
     findings = entry["findings"]

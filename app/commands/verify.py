@@ -15,7 +15,7 @@ def verify(*, common: Tabular = TABULAR) -> int:
       nextclose verify --json
     """
     from app.common import answer
-    from app.printing import say
+    from app.printing import counted, say
     from storage.verify import verify as check
 
     findings = check(common.opened())
@@ -23,8 +23,8 @@ def verify(*, common: Tabular = TABULAR) -> int:
 
     def show() -> None:
         for finding in findings:
-            say(f"{finding.kind}: {finding.sentence}")
-        say(f"{common.path}: " + (f"{len(findings)} findings" if findings else "everything is as it was left"))
+            say(str(finding))
+        say(f"{common.path}: " + (counted(len(findings), "finding") if findings else "everything is as it was left"))
 
     answer(common, {"ok": not findings, "findings": told}, show, told, ("kind", "what", "sentence"))
     return DAMAGED if findings else 0

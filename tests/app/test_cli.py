@@ -8,6 +8,7 @@ import re
 import stat
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from app.cli import COMMANDS, execute
@@ -172,8 +173,13 @@ def test_verify__finds_a_changed_file(typed, answered, copied):
     [folder] = (copied / "models").iterdir()
     card = folder / "card.json"
     card.write_text(card.read_text().replace('"seed": 7', '"seed": 8'))
-    code, out, _ = typed("verify", "--home", copied)
-    assert code == 11 and "was changed or exchanged" in out
+    advice = "run `nextclose recover`, which takes it from a backup, or `nextclose retrain`"
+    model = f"model {folder.name[:16]}: was changed or exchanged since it was trained; {advice}"
+    assert typed("verify", "--home", copied)[:2] == (11, f"{model}\n{copied}: 1 finding\n")
+    with duckdb.connect(str(copied / "nextclose.duckdb")) as con:
+        con.execute("UPDATE store.bars SET close = 2 * close WHERE symbol = 'AAA' AND session = '2021-03-30'")
+    bars = "database bars 2021-03: the rows are not those that were stored; run `nextclose recover`"
+    assert typed("verify", "--home", copied)[:2] == (11, f"{bars}\n{model}\n{copied}: 2 findings\n")
 
 
 def test_ingest_retrain_backfill__one_after_the_other(typed, answered, copied):

@@ -167,9 +167,9 @@ def test_verify__finds_values_exchanged_behind_a_valid_checksum(copy):
         con.execute("DELETE FROM store.bars WHERE symbol = 'S07' AND session = '2023-07-04'")
     said = [str(finding) for finding in verify(copy)]
     assert said == [
-        "database bars 2023-05: the rows are not those that were stored; restore the file from a copy",
-        "database bars 2023-07: 629 rows, the manifest says 630: rows were lost; restore the file from a copy",
-        "database forecasts 2023-12-15: the rows are not those that were stored; restore the file from a copy",
+        "database bars 2023-05: the rows are not those that were stored; run `nextclose recover`",
+        "database bars 2023-07: 629 rows, the manifest says 630: rows were lost; run `nextclose recover`",
+        "database forecasts 2023-12-15: the rows are not those that were stored; run `nextclose recover`",
     ]
 
 
