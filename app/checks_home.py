@@ -65,19 +65,14 @@ def check_commits(patient: Patient) -> Check:
 def check_digests(patient: Patient) -> Check:
     """Is the content of the database, the snapshot and the models what was published?"""
     from storage.exchange import begun
-    from storage.verify import verify
+    from storage.verify import in_short, verify
 
     if not (patient.home.manifest.exists() or begun(patient.home)):
         return not_looked_at("digests", "nothing is published yet")
     findings = verify(patient.home, lock_wait=1.0)
     grave = [finding for finding in findings if finding.kind != "unpublished"]
     if grave:
-        more = f" and {len(grave) - 1} more" if len(grave) > 1 else ""
-        return problem(
-            "digests",
-            f"{grave[0].kind} {grave[0].what}: {grave[0].sentence.partition(';')[0]}{more}",
-            "type `nextclose recover`",
-        )
+        return problem("digests", in_short(grave), "type `nextclose recover`")
     if findings:
         return warning("digests", f"{len(findings)} parts are stored and not published", f"{RUN} to finish that run")
     return ok("digests", "everything is as it was left")
@@ -150,6 +145,9 @@ def check_backups(patient: Patient) -> Check:
             "backups", f"none in {patient.home.backups}", "type `nextclose backup`; `nextclose serve` makes one a night"
         )
     age = patient.now - kept[-1].created_at
+    if age < timedelta(0):
+        when = f"the newest is of {kept[-1].created_at:%Y-%m-%d %H:%M} UTC, which is still to come"
+        return warning("backups", when, "set the clock, then type `nextclose backup`")
     if age > OLD_BACKUP:
         return warning("backups", f"the newest is {age.days} days old", "type `nextclose backup`")
     return ok("backups", f"{len(kept)}, the newest of {kept[-1].created_at:%Y-%m-%d %H:%M} UTC")

@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import sys
+import tomllib
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from app.doctor import Check, Patient, ok, problem, warning
 
@@ -77,6 +79,7 @@ def check_permissions(patient: Patient) -> Check:
         (home.path, 0o002, "can be written by everybody"),
         (home.path / "server-password", 0o077, "can be read by others"),
         (home.settings, 0o002, "can be written by everybody"),
+        (home.settings, 0o077 if _secrets_in(home.settings) else 0, "holds a password and can be read by others"),
     ):
         if path.exists() and path.stat().st_mode & bits:
             letters = "go-rwx" if bits == 0o077 else "o-w"
@@ -84,6 +87,17 @@ def check_permissions(patient: Patient) -> Check:
     if home.snapshot.exists() and home.snapshot.stat().st_mode & 0o222:
         return warning(name, f"{home.snapshot} can be changed", f"chmod a-w {home.snapshot}")
     return ok(name, f"{home.path} is writable for this user and for nobody else")
+
+
+def _secrets_in(settings: Path) -> bool:
+    """Whether the file sets something that is not to be shown; one that cannot be read is another check's."""
+    from tasks.settings_serving import SECRETS
+
+    try:
+        sections = tomllib.loads(settings.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return any(not SECRETS.isdisjoint(section) for section in sections.values() if isinstance(section, dict))
 
 
 def check_disk(patient: Patient) -> Check:

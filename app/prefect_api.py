@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 import httpx
@@ -30,7 +31,8 @@ class AskingAgain(httpx.Client):
     """
 
     def __init__(self, api: str, login: tuple[str, str] | None = None, patience: float = PATIENCE) -> None:
-        super().__init__(base_url=api.rstrip("/"), timeout=max(patience, PATIENCE), auth=login)
+        # The login must not pass through a proxy of the environment, and one does not know this machine.
+        super().__init__(base_url=api.rstrip("/"), timeout=max(patience, PATIENCE), auth=login, trust_env=not local(api))
         self.patience = patience
 
     def send(self, request: httpx.Request, **more: Any) -> httpx.Response:
@@ -42,6 +44,15 @@ class AskingAgain(httpx.Client):
             answer.close()
             time.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
+
+
+def local(api: str) -> bool:
+    """Whether the server is on this machine."""
+    host = httpx.URL(api).host
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def csrf_headers(client: httpx.Client) -> Mapping[str, str]:

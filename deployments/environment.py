@@ -82,7 +82,7 @@ def server_environment(base: Mapping[str, str], home: Path, serve: Serve, addres
     """For the process that answers: a password, CSRF tokens, allowed origins, no analytics, bounded records."""
     folder = home / "prefect"
     database = f"sqlite+aiosqlite:///{folder / 'prefect.db'}" if serve.database is None else serve.database.get_secret_value()
-    return _without_prefect(base) | {
+    return _base(base, address) | {
         "PREFECT_HOME": str(folder),
         "PREFECT_SERVER_API_HOST": address.host,
         "PREFECT_SERVER_API_PORT": str(address.port),
@@ -103,7 +103,7 @@ def server_environment(base: Mapping[str, str], home: Path, serve: Serve, addres
 
 def flows_environment(base: Mapping[str, str], home: Path, serve: Serve, address: Address, login: str) -> dict[str, str]:
     """For the process that runs flows, and for those that it starts. The home of the data is said, whatever the folder."""
-    return _without_prefect(base) | {
+    return _base(base, address) | {
         "NEXTCLOSE_HOME": str(home),
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": address.api,
@@ -118,8 +118,14 @@ def flows_environment(base: Mapping[str, str], home: Path, serve: Serve, address
     }
 
 
+def _base(base: Mapping[str, str], address: Address) -> dict[str, str]:
+    """``base`` without what it says about Prefect, without the password under the name that only the supervisor reads, and with
+    the server's own host beside those that are reached without a proxy."""
+    direct = ",".join(filter(None, [base.get("no_proxy") or base.get("NO_PROXY"), urlsplit(address.api).hostname]))
+    return _without_prefect(base) | {"no_proxy": direct, "NO_PROXY": direct}
+
+
 def _without_prefect(base: Mapping[str, str]) -> dict[str, str]:
-    """``base`` without what it says about Prefect, and without the password under the name that only the supervisor reads."""
     return {k: v for k, v in base.items() if k != "NEXTCLOSE_PASSWORD" and (not k.startswith("PREFECT_") or k.startswith(KEPT))}
 
 

@@ -40,6 +40,9 @@ START_SECONDS = 300.0  # a server on a slow machine makes its database first
 RUNNER_SECONDS, SERVER_SECONDS = 45.0, 20.0  # to end in peace
 PAUSES = (1.0, 2.0, 5.0, 15.0, 60.0)  # before a child that ended is started again
 HEALTHY_SECONDS = 300.0  # after so long the pauses begin anew
+_DIRECTLY = urllib.request.build_opener(
+    urllib.request.ProxyHandler({})
+)  # a proxy of the environment does not know this machine
 
 
 @dataclass
@@ -147,7 +150,7 @@ class Supervisor:
 def healthy(address: Address, seconds: float = 2.0) -> bool:
     """Whether the server at ``address`` answers."""
     try:
-        with urllib.request.urlopen(f"{address.api}/health", timeout=seconds) as answer:
+        with _DIRECTLY.open(f"{address.api}/health", timeout=seconds) as answer:
             return answer.status == 200
     except (OSError, urllib.error.URLError):
         return False

@@ -8,7 +8,7 @@ from flows.entry import home_path, settings_for
 from flows.parameters import Nightly
 from tasks.clock import now_utc
 from tasks.engine import flow
-from tasks.keeping import Keeper, back_up, check, prune
+from tasks.keeping import Keeper, back_up, check, has_content, prune
 from tasks.opening import home_at
 
 
@@ -16,7 +16,10 @@ from tasks.opening import home_at
 def nightly(request: Nightly) -> dict[str, Any]:
     """Read everything again and compare it with the manifest; where it is as it was left, back it up and remove the oldest
     backups. Damage ends the run as failed, and nothing is copied over a good backup."""
-    keeper = Keeper(home_at(home_path(request)), now_utc(), request.keep or settings_for(request).serve.backups)
+    home = home_at(home_path(request))
+    if not has_content(home):
+        return {"home": str(home.path), "nothing_to_do": f"nothing is stored in {home.path} yet; the first daily run does it"}
+    keeper = Keeper(home, now_utc(), request.keep or settings_for(request).serve.backups)
     check(keeper)
     back_up(keeper)
     prune(keeper)

@@ -3,18 +3,15 @@ a copy, since opening a torn log folds what is left of it into the file."""
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import subprocess
 import sys
-import uuid
-from contextlib import suppress
 from pathlib import Path
 
 from forecasting.errors import StorageError
+from storage.own_folder import own_folder
 
-_TRIED = ".try-"
+TRIED = ".try-"
 
 
 def opens_apart(path: Path) -> bool:
@@ -28,41 +25,11 @@ def commits_apart(path: Path, thoroughly: bool = False) -> int | None:
     StorageError where the disk has no room for the copy.
     """
     try:
-        folder, descriptor = _folder_of_its_own(path.parent)
-        try:
+        with own_folder(path.parent, TRIED) as folder:
             return _looked_at(path, folder, thoroughly)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(descriptor)
     except OSError as error:
         what = f"{path} could not be looked at ({error.strerror})"
         raise StorageError(f"{what}; make room for a copy of it in {path.parent} and run again, nothing was changed") from error
-
-
-def clear_abandoned(home: Path) -> None:
-    """Remove the copies that processes which died while they looked have left; those of living ones are locked."""
-    for folder in home.glob(f"{_TRIED}*"):
-        with suppress(OSError):
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(descriptor)
-
-
-def _folder_of_its_own(home: Path) -> tuple[Path, int]:
-    """A new folder and the descriptor that keeps it locked: who looks may not have the home's lock."""
-    while True:
-        folder = home / f"{_TRIED}{uuid.uuid4().hex[:12]}"
-        folder.mkdir()
-        with suppress(FileNotFoundError):  # cleared away before it was locked: another one
-            descriptor = os.open(folder, os.O_RDONLY)
-            with suppress(OSError):  # a network file system may lock no folders; what is left in one then stays
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if folder.exists():
-                return folder, descriptor
-            os.close(descriptor)
 
 
 def _looked_at(path: Path, folder: Path, thoroughly: bool) -> int | None:

@@ -6,7 +6,9 @@
         settings.toml, models/, landing/
 
 The snapshot and the manifest are not in it: they are published anew from the database when it is brought back. A backup is
-there whole, under its name, or not at all. Files that an older backup in the same folder holds already are linked, not copied.
+there whole, under its name, or not at all, and its folder is its owner's alone: settings may hold secrets. Files that an older
+backup in the same folder holds already are linked, not copied. Each has a number, one more than the one before it in its
+folder: which is the newest does not depend on clocks.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from storage.exchange import begun, exchange, finish, staged
 from storage.home import Home, copy_open, disk_errors, fsync, write_durably
 from storage.lockfile import take_lock
 from storage.manifest import content_digest
+from storage.own_folder import clear_abandoned, own_folder
 from storage.turns import turn
 
 FORMAT = 1
@@ -56,41 +60,56 @@ class Backup:
         return datetime.fromisoformat(self.card["created_at"])
 
     @property
+    def number(self) -> int:
+        """Its place in the order in which those of its folder were made; 0 for those of older releases, which come first."""
+        return self.card.get("number", 0)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether somebody asked for it; those of the nights are pruned."""
+        return self.card.get("by_hand", False)
+
+    @property
     def size(self) -> int:
         return sum(size for size, _ in self.card["files"].values())
 
 
-def back_up(home: Home, into: Path, now: datetime, code_version: str = "", patience: float = PATIENCE_SECONDS) -> Backup:
+def back_up(
+    home: Home,
+    into: Path,
+    now: datetime,
+    code_version: str = "",
+    patience: float = PATIENCE_SECONDS,
+    by_hand: bool = True,
+) -> Backup:
     """Copy the home into a new folder under ``into`` and read the copy again.
 
-    Runs beside a run under way: the database is copied between two of its steps. Raises DatabaseLocked where no such moment
-    comes within ``patience`` seconds, StorageError where the copy is not what was copied or the disk is full.
+    Runs beside a run under way, whose database is copied between two of its steps, and beside another backup. Raises
+    DatabaseLocked where no such moment comes within ``patience`` seconds, StorageError where the copy is not what was copied or
+    the disk is full.
     """
     if not (home.database.exists() or begun(home)):
         raise StorageError(f"nothing is stored in {home.path} yet; run `nextclose run` first")
-    into.mkdir(parents=True, exist_ok=True)
-    for leftover in into.glob(f"{PARTIAL}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    older = backups(into)
-    partial = into / f"{PARTIAL}{uuid.uuid4().hex[:12]}"
-    partial.mkdir()
     try:
-        _copy_database(home, partial / home.database.name, patience)
-        for source in _files(home):
-            _copy(source, partial / source.relative_to(home.path), older[-1].path if older else None, home.path)
-        card = _card(partial, now, code_version)
-        write_durably(partial / CARD, json.dumps(card, sort_keys=True).encode(), mode=0o444)
-        target = into / f"{PREFIX}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{card['digest'][:12]}"
-        if target.exists():
-            raise StorageError(f"{target} is there already; wait a second and back up again")
-        os.rename(partial, target)
-        fsync(into)
+        into.mkdir(parents=True, exist_ok=True)
+        clear_abandoned(into, PARTIAL)
+        with own_folder(into, PARTIAL) as partial:
+            older = backups(into)
+            _copy_database(home, partial / home.database.name, patience)
+            for source in _files(home):
+                _copy(source, partial / source.relative_to(home.path), older[-1].path if older else None, home.path)
+            order = {"number": 1 + max((backup.number for backup in older), default=0), "by_hand": by_hand}
+            card = _card(partial, now, code_version, order)
+            write_durably(partial / CARD, json.dumps(card, sort_keys=True).encode(), mode=0o444)
+            target = into / f"{PREFIX}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{card['digest'][:12]}"
+            if target.exists():
+                raise StorageError(f"{target} is there already; wait a second and back up again")
+            os.rename(partial, target)
+            fsync(into)
     except OSError as error:
         raise StorageError(
             f"backup into {into} did not succeed ({error.strerror}); free some space or name another --to"
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Backup(target, card)
 
 
@@ -111,14 +130,14 @@ def read_backup(path: Path) -> Backup:
 
 
 def backups(folder: Path) -> list[Backup]:
-    """The backups in ``folder`` whose cards are whole, oldest first."""
+    """The backups in ``folder`` whose cards are whole, in the order in which they were made."""
     found = []
     for path in folder.glob(f"{PREFIX}*/{CARD}"):
         try:
             found.append(read_backup(path.parent))
         except (DatabaseCorrupt, InputError):
             continue
-    return sorted(found, key=lambda backup: (backup.created_at, backup.path.name))
+    return sorted(found, key=lambda backup: (backup.number, backup.created_at, backup.path.name))
 
 
 def problems(backup: Backup) -> list[str]:
@@ -155,14 +174,22 @@ def restore(home: Home, backup: Backup, replace: bool = False) -> Path | None:
         with staged(home) as folder:
             for name in backup.card["files"]:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(backup.path / name, folder / name)
+                shutil.copy(backup.path / name, folder / name)  # with its mode
             exchange(home, folder, aside, out, shown)
     return aside if out or shown else None
 
 
 def prune(folder: Path, keep: int) -> list[Path]:
-    """Remove the oldest backups of ``folder`` until ``keep`` are left; those removed."""
-    gone = [backup.path for backup in backups(folder)[:-keep]]
+    """Remove backups of nights from ``folder``, but for the newest of each of the newest ``keep`` days (UTC); those removed,
+    oldest first. Those that somebody asked for stay."""
+    kept: set[date] = set()
+    gone = []
+    for backup in reversed([backup for backup in backups(folder) if not backup.by_hand]):
+        day = backup.created_at.date()
+        if day in kept or len(kept) == keep:
+            gone.insert(0, backup.path)
+        else:
+            kept.add(day)
     for path in gone:
         going = folder / f"{PARTIAL}{uuid.uuid4().hex[:12]}"  # one that is half removed must not look like a backup
         os.rename(path, going)
@@ -210,17 +237,16 @@ def _copy(source: Path, target: Path, older: Path | None, root: Path) -> None:
     """Copy, or link to the file of the backup before where that holds the same bytes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     known = None if older is None else older / source.relative_to(root)
-    if known is not None and known.is_file() and _sha(known) == _sha(source):
-        try:
-            os.link(known, target)
-            return
-        except OSError:  # a file system without links
-            pass
-    shutil.copyfile(source, target)
+    if known is not None and known.is_file():
+        with suppress(OSError):  # a file system without links; a backup that is pruned in this moment
+            if _sha(known) == _sha(source):
+                os.link(known, target)
+                return
+    shutil.copy(source, target)  # with its mode: settings may hold secrets
     fsync(target)
 
 
-def _card(folder: Path, now: datetime, code_version: str) -> dict[str, Any]:
+def _card(folder: Path, now: datetime, code_version: str, order: dict[str, Any]) -> dict[str, Any]:
     """What the copy holds, read from the copy itself."""
     database = folder / "nextclose.duckdb"
     con = open_database(database, read_only=True)
@@ -235,7 +261,7 @@ def _card(folder: Path, now: datetime, code_version: str) -> dict[str, Any]:
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     body = {
         "format": FORMAT, "created_at": now.astimezone(UTC).isoformat(), "code_version": code_version, "schema": schema,
-        "database_id": identity, "last_origin": last, "digest": digest,
+        "database_id": identity, "last_origin": last, "digest": digest, **order,
         "files": {path.relative_to(folder).as_posix(): [path.stat().st_size, _sha(path)] for path in paths},
     }  # fmt: skip
     return {**body, "seal": _seal(body)}

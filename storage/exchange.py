@@ -162,7 +162,7 @@ def _also(source: Path, target: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     fresh = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
     try:
-        shutil.copyfile(source, fresh)
+        shutil.copy(source, fresh)  # with its mode: settings may hold secrets
         fsync(fresh)
         os.replace(fresh, target)
     finally:

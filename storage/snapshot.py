@@ -19,7 +19,7 @@ from typing import IO
 import duckdb
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, StorageError
-from storage.apart import clear_abandoned
+from storage.apart import TRIED
 from storage.connection import config, open_database, opened, refuse_unless_database, translate
 from storage.database import Database
 from storage.exchange import clear_staged
@@ -34,6 +34,7 @@ from storage.manifest import (
     tables_of,
     write_manifest,
 )
+from storage.own_folder import clear_abandoned
 from storage.spilling import Spill, new_spill
 
 # What a run that was killed had begun to write, and nobody knows; only who has the home's lock writes any of it.
@@ -116,7 +117,7 @@ def _clear_leftovers(home: Home) -> None:
         for leftover in home.path.glob(pattern):
             leftover.unlink(missing_ok=True)
     clear_staged(home)
-    clear_abandoned(home.path)
+    clear_abandoned(home.path, TRIED)
 
 
 def _previous(home: Home, identity: str, schema: int) -> dict | None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ from storage.manifest import TableDigest, digest_table, read_manifest, tables_of
 from storage.migrate import schema_number
 from storage.registry import model_problem
 
+_TRIES = 3
+_MOMENT = 5.0  # seconds between the two renames of a publish, at most
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -39,8 +43,40 @@ class Finding:
         return f"{self.kind} {self.what}: {self.sentence}"
 
 
+def in_short(findings: list[Finding]) -> str:
+    """The first of them without what to do, and how many more there are."""
+    more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+    return str(findings[0]).partition(";")[0] + more
+
+
 def verify(home: Home, lock_wait: float = 10.0) -> list[Finding]:
-    """What differs from the last publish, one finding each; [] when all is well. Raises DatabaseLocked while a run writes."""
+    """What differs from the last publish, one finding each; [] when all is well. Raises DatabaseLocked while a run writes.
+
+    What a run published meanwhile is no damage: then everything is read once more.
+    """
+    for _ in range(_TRIES):
+        before = _published(home)
+        found = _looked_at(home, lock_wait)
+        if not found or _published(home) == before:
+            break
+    return found
+
+
+def _published(home: Home) -> tuple[bytes, int]:
+    """What tells one publish from the next; waits a moment for one under way, which puts the snapshot in place first."""
+    give_up = time.monotonic() + _MOMENT
+    try:
+        while True:
+            snapshot, manifest = home.snapshot.stat(), home.manifest.stat()
+            old = time.time() - snapshot.st_ctime > _MOMENT or time.monotonic() > give_up
+            if old or snapshot.st_mtime_ns <= manifest.st_mtime_ns:
+                return home.manifest.read_bytes(), snapshot.st_ino
+            time.sleep(0.05)
+    except OSError:
+        return b"", 0
+
+
+def _looked_at(home: Home, lock_wait: float) -> list[Finding]:
     if begun(home):
         if (holder := lock_holder(home)) is not None:
             raise DatabaseLocked(f"{holder} is exchanging the files of {home.path}; wait for it to end")

@@ -33,10 +33,17 @@ class Keeper:
         """The log of costs belongs to runs that write; this one does not."""
 
 
+def has_content(home: Home) -> bool:
+    """Whether anything was stored in ``home``, or is damaged beyond being there."""
+    from storage.exchange import begun
+
+    return home.database.exists() or home.manifest.exists() or begun(home)
+
+
 @step(DATABASE)
 def check(keeper: Keeper) -> Receipt:
     """Recompute every digest; DatabaseCorrupt where something is not as it was left. What is not published yet is a remark."""
-    from storage.verify import verify
+    from storage.verify import in_short, verify
 
     findings = verify(keeper.home, lock_wait=LOCK_WAIT)
     keeper.report |= {"home": str(keeper.home.path), "findings": [vars(finding) for finding in findings]}
@@ -44,8 +51,7 @@ def check(keeper: Keeper) -> Receipt:
         tell().noted(str(finding))
     grave = [finding for finding in findings if finding.kind != "unpublished"]
     if grave:
-        more = f" and {len(grave) - 1} more" if len(grave) > 1 else ""
-        raise DatabaseCorrupt(f"{grave[0]}{more}; run `nextclose recover`")
+        raise DatabaseCorrupt(f"{in_short(grave)}; run `nextclose recover`")
     return Receipt(text="everything is as it was left" if not findings else f"{len(findings)} not published yet")
 
 
@@ -54,14 +60,14 @@ def back_up(keeper: Keeper) -> Receipt:
     """Copy everything that cannot be made again into ``backups/`` of the home."""
     from storage.backup import back_up as copy
 
-    made = copy(keeper.home, keeper.home.backups, keeper.now, code_version())
+    made = copy(keeper.home, keeper.home.backups, keeper.now, code_version(), by_hand=False)
     keeper.report |= {"backup": str(made.path), "digest": made.digest, "bytes": made.size, "origin": made.card["last_origin"]}
     return Receipt(text=f"{made.path.name}, {made.size / 1e6:.1f} MB")
 
 
 @step(DATABASE)
 def prune(keeper: Keeper) -> Receipt:
-    """Remove the oldest backups beyond the number that is kept."""
+    """Remove the oldest backups of nights beyond the number that is kept; those made by hand stay."""
     from storage.backup import prune as remove
 
     gone = remove(keeper.home.backups, keeper.keep)

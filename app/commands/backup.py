@@ -21,7 +21,7 @@ def backup(
     """Copy everything to a folder, with digests: database, models, settings, what the sources answered.
 
     Runs beside a run under way. Every digest of the home is recomputed first, and the copy is read again. The nightly flow
-    does the same and keeps the newest seven.
+    does the same, and removes but the newest seven of its own; yours stay.
 
     For example:
       nextclose backup
@@ -31,14 +31,14 @@ def backup(
     from app.printing import say
     from forecasting.errors import DatabaseCorrupt
     from storage.backup import back_up
-    from storage.verify import verify
+    from storage.verify import in_short, verify
     from tasks.clock import now_utc
 
     home = common.opened()
     grave = [] if unchecked else [f for f in verify(home) if f.kind in ("database", "model")]
     if grave:
         raise DatabaseCorrupt(
-            f"{grave[0]}; nothing was copied: run `nextclose recover`, or add --unchecked to copy it as it is"
+            f"{in_short(grave)}; nothing was copied: run `nextclose recover`, or add --unchecked to copy it as it is"
         )
     made = back_up(home, to.expanduser().absolute() if to else home.backups, now_utc(), _version())
     if common.json:

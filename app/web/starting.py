@@ -132,12 +132,23 @@ class Door:
         """(202, the run) or (409, the run in progress)."""
         with self._lock:
             if self._last is not None:
-                seen = self.prefect.look(self._last)
-                if seen.state not in DONE:
+                seen = self._seen(self._last)
+                if seen is not None and seen.state not in DONE:
                     return 409, seen
             made = self.prefect.start(wanted)
             self._last = made.id
             return 202, made
+
+    def _seen(self, run: str) -> Started | None:
+        """How it stands; None where the server no longer knows it (deleted, or older than its records are kept)."""
+        import httpx
+
+        try:
+            return self.prefect.look(run)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == 404:
+                return None
+            raise
 
 
 def starting_router(door: Door) -> APIRouter:

@@ -13,6 +13,7 @@ import pytest
 from app.cli import execute
 from app.doctor import Check, Patient, examinations, look_over
 from storage.home import Home
+from tests.deployments.conftest import free_port
 from tests.flows.conftest import copied, finished, no_environment  # noqa: F401
 
 NOW = datetime(2021, 3, 31, 23, 0, tzinfo=UTC)
@@ -57,6 +58,33 @@ def test_password__that_others_can_read(copied):  # noqa: F811
     (copied / "server-password").chmod(0o644)
     check = looked(copied, "permissions")
     assert check.verdict == "problem" and check.next_step == f"chmod go-rwx {copied / 'server-password'}"
+
+
+def test_settings__with_a_password_that_others_can_read(copied):  # noqa: F811
+    settings = copied / "settings.toml"
+    settings.chmod(0o644)
+    assert looked(copied, "permissions").verdict == "ok"
+    with settings.open("a") as file:
+        file.write('\n[notify]\nemail = ["desk@example.org"]\nsmtp_password = "hush"\n')
+    check = looked(copied, "permissions")
+    assert check.verdict == "problem" and check.next_step == f"chmod go-rwx {settings}" and "hush" not in check.sentence
+
+
+def test_server__that_does_not_answer(copied):  # noqa: F811
+    """Somebody serves the home, as the locked file says, and nothing listens where it said it would."""
+    import fcntl
+
+    with (copied / ".serving").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        port = free_port()
+        json.dump({"pid": 1, "url": f"http://127.0.0.1:{port}", "api": f"http://127.0.0.1:{port}/api"}, file)
+        file.flush()
+        (copied / "server-password").write_text("nextclose:0123456789abcdef\n")
+        for name in ("server_security", "schedules"):
+            check = looked(copied, name)
+            assert check.verdict == "problem" and check.sentence == (
+                f"the server at http://127.0.0.1:{port} does not answer (ConnectError)"
+            )
 
 
 def test_disk__without_room(copied, monkeypatch):  # noqa: F811
@@ -132,6 +160,7 @@ def test_backups__that_are_old(copied):  # noqa: F811
     back_up(Home(copied), copied / "backups", NOW)
     assert looked(copied, "backups", NOW + timedelta(days=1)).verdict == "ok"
     assert looked(copied, "backups", NOW + timedelta(days=20)).sentence == "the newest is 20 days old"
+    assert "still to come" in looked(copied, "backups", NOW - timedelta(days=1)).sentence
 
 
 def test_check__that_fails_itself_hides_no_other(copied, monkeypatch):  # noqa: F811

@@ -69,6 +69,8 @@ class Served:
         before = self.log.count("ready for runs") if (self.folder / "serve.log").exists() else 0
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "NEXTCLOSE_"))}
         environment |= {"NEXTCLOSE_SERVE__POLL_SECONDS": "1", "COLUMNS": "200"}
+        # A company's proxy that does not know this machine: nobody may ask it for what is here.
+        environment |= {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
         with (self.folder / "serve.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", "serve", "--home", str(self.home), "--port", str(self.port)],

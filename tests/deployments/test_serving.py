@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import time
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -175,6 +176,17 @@ def test_doctor__finds_the_server_closed_and_the_daily_run_planned(served):
     checks = look_over(Patient(Home(served.home), {}, now_utc()), ("server_security", "schedules"))
     assert [check.verdict for check in checks] == ["ok", "ok"], checks
     assert "a page of another origin" in checks[0].sentence and "the next daily run is at" in checks[1].sentence
+
+
+def test_doctor__tells_another_password_and_a_run_that_does_not_begin(served):
+    from app.doctor import Patient, look_over
+    from tasks.clock import now_utc
+
+    other = Patient(Home(served.home), {"NEXTCLOSE_PASSWORD": "not-the-one-of-this"}, now_utc())
+    checks = look_over(other, ("server_security", "schedules"))
+    assert ["another password" in check.sentence for check in checks] == [True, True], checks
+    [check] = look_over(Patient(Home(served.home), {}, now_utc() + timedelta(days=7)), ("schedules",))
+    assert check.verdict == "problem" and check.sentence.endswith("has not begun")
 
 
 def test_doctor__tells_a_daily_run_that_was_switched_off(served):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 
 import pytest
@@ -12,10 +11,11 @@ from flows.daily import daily
 from flows.parameters import Daily
 from forecasting.errors import AlreadyRunning, InputError, NoSession, NotEnoughHistory, SettingError, SourceDown, UnknownSymbol
 from sources.registry import _registered
-from storage.apart import _folder_of_its_own
+from storage.apart import TRIED
 from storage.database import Database
 from storage.home import Home
 from storage.lease import hold_lease
+from storage.own_folder import own_folder
 from storage.reading import ask
 from storage.snapshot import open_snapshot
 from storage.verify import verify
@@ -77,11 +77,10 @@ def test_daily__done_before_publishes_again_what_readers_no_longer_have(copied, 
     assert verify(Home(copied)) != []
     (copied / ".snapshot-0123456789ab.duckdb").write_bytes(b"half")
     (copied / ".try-dead").mkdir()
-    folder, descriptor = _folder_of_its_own(copied)
-    again = daily(Daily(home=str(copied), origin="2021-03-31"))
-    assert again["already_done"] and again["digest"] == finished[1]["digest"] and verify(Home(copied)) == []
-    assert [path for path in copied.glob(".*") if path.name.startswith((".snapshot", ".try"))] == [folder]
-    os.close(descriptor)
+    with own_folder(copied, TRIED) as folder:
+        again = daily(Daily(home=str(copied), origin="2021-03-31"))
+        assert again["already_done"] and again["digest"] == finished[1]["digest"] and verify(Home(copied)) == []
+        assert [path for path in copied.glob(".*") if path.name.startswith((".snapshot", ".try"))] == [folder]
 
 
 def test_daily__in_a_fresh_home_ends_in_the_same_digest(finished, tmp_path):

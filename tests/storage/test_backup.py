@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, InputError, StorageError
-from storage.backup import CARD, back_up, backups, problems, prune, read_backup, restore
+from storage.backup import CARD, PARTIAL, Backup, back_up, backups, problems, prune, read_backup, restore
 from storage.bars import append_bars
 from storage.connection import open_database
 from storage.database import Database
 from storage.home import Home
 from storage.lease import hold_lease
 from storage.manifest import content_digest
+from storage.own_folder import own_folder
 from storage.repair import publish_again
 from storage.snapshot import publish
 from storage.verify import verify
@@ -48,6 +49,10 @@ def original(tmp_path_factory) -> Home:
 @pytest.fixture
 def filled(original, tmp_path) -> Home:
     return Home(shutil.copytree(original.path, tmp_path / "home"))
+
+
+def nightly(home: Home, now: datetime) -> Backup:
+    return back_up(home, home.backups, now, by_hand=False)
 
 
 def digest_of(home: Home) -> str:
@@ -115,7 +120,7 @@ def test_card__that_was_changed_is_refused(filled):
 
 
 def test_prune__keeps_the_newest_and_never_what_is_no_backup(filled):
-    made = [back_up(filled, filled.backups, NOW + timedelta(days=day)).path for day in range(4)]
+    made = [nightly(filled, NOW + timedelta(days=day)).path for day in range(4)]
     (filled.backups / "nextclose-schema0003-abc.duckdb").write_bytes(b"of a migration")
     assert prune(filled.backups, 2) == made[:2]
     assert sorted(path.name for path in filled.backups.iterdir()) == sorted(
@@ -125,7 +130,7 @@ def test_prune__keeps_the_newest_and_never_what_is_no_backup(filled):
 
 def test_prune__that_dies_half_way_leaves_no_half_backup(filled, monkeypatch):
     """Of three the two oldest were to go; it dies after one file of the first. The next backup clears the rest away."""
-    made = [back_up(filled, filled.backups, NOW + timedelta(days=day)) for day in range(3)]
+    made = [nightly(filled, NOW + timedelta(days=day)) for day in range(3)]
     real, removed = os.unlink, []
 
     def dying(path, **more):
@@ -144,6 +149,37 @@ def test_prune__that_dies_half_way_leaves_no_half_backup(filled, monkeypatch):
     ]
     newest = back_up(filled, filled.backups, NOW + timedelta(days=3))
     assert {path.name for path in filled.backups.iterdir()} == {backup.path.name for backup in (*made[1:], newest)}
+
+
+def test_prune__goes_by_the_order_of_making_by_days_and_spares_what_somebody_asked_for(filled):
+    """The clock was a year ahead for two nights; today three are made, one of them by hand. Two days are kept."""
+    wrong = [nightly(filled, NOW + timedelta(days=365 + night)).path for night in range(2)]
+    yesterday = nightly(filled, NOW - timedelta(days=1)).path
+    asked = back_up(filled, filled.backups, NOW).path
+    today = [nightly(filled, NOW + timedelta(minutes=minute)).path for minute in (1, 2)]
+    assert [backup.number for backup in backups(filled.backups)] == [1, 2, 3, 4, 5, 6]
+    assert prune(filled.backups, 2) == [*wrong, today[0]]
+    assert [backup.path for backup in backups(filled.backups)] == [yesterday, asked, today[1]]
+
+
+def test_backup__and_what_is_brought_back_from_it_show_secrets_to_nobody(filled, tmp_path):
+    """Settings with a password, for their owner alone (0600), are so in the backup, in one that links to it, and in a home."""
+    filled.settings.chmod(0o600)
+    made = [back_up(filled, tmp_path / "elsewhere", NOW + timedelta(days=day)) for day in range(2)]
+    restore(Home(tmp_path / "new"), made[1])
+    folders, files = [backup.path for backup in made], [backup.path / "settings.toml" for backup in made]
+    assert [path.stat().st_mode & 0o777 for path in folders] == [0o700, 0o700]
+    assert [path.stat().st_mode & 0o777 for path in (*files, tmp_path / "new" / "settings.toml")] == [0o600] * 3
+
+
+def test_backup__beside_another_into_the_same_folder_leaves_it_alone(filled):
+    """The other one is at work in its folder; that of a process that died goes."""
+    (filled.backups / f"{PARTIAL}of-the-dead").mkdir(parents=True)
+    with own_folder(filled.backups, PARTIAL) as other:
+        (other / "nextclose.duckdb").write_bytes(b"half")
+        made = back_up(filled, filled.backups, NOW)
+        assert sorted(path.name for path in filled.backups.iterdir()) == sorted([other.name, made.path.name])
+    assert [path.name for path in filled.backups.iterdir()] == [made.path.name]
 
 
 def test_second_backup__links_what_has_not_changed(filled):

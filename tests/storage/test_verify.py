@@ -173,6 +173,26 @@ def test_verify__finds_values_exchanged_behind_a_valid_checksum(copy):
     ]
 
 
+def test_verify__of_a_home_that_is_published_meanwhile_finds_nothing(copy, monkeypatch):
+    """A run publishes after the manifest was read and before the snapshot is looked at."""
+    import storage.verify
+
+    real, ran = storage.verify._database_apart, []
+
+    def and_a_run_ends(home, lock_wait):
+        found = real(home, lock_wait)
+        if not ran:
+            ran.append(True)
+            db = Database(copy)
+            with hold_lease(copy, db, "test") as lease, db.writing(lease, "run2", "ingest") as tx:
+                append_bars(tx, bars(("S01", "2024-01-02", 1.0)), "synthetic", "as_traded", MONDAY)
+            publish(db, copy, "run2", MONDAY)
+        return found
+
+    monkeypatch.setattr(storage.verify, "_database_apart", and_a_run_ends)
+    assert verify(copy) == [] and ran
+
+
 def test_verify__names_rows_that_are_not_published_yet(copy):
     """Only such rows can sit in the log that DuckDB may tear silently; the run that wrote them is simply run again."""
     db = Database(copy)

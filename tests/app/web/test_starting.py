@@ -71,7 +71,7 @@ class StandIn:
         if path == "/deployments/dep-1/create_flow_run":
             self.made.append(body)
             return self.send(handler, 201, self.run())
-        if path == f"/flow_runs/{RUN}":
+        if path == f"/flow_runs/{RUN}" and self.states != ["deleted"]:
             return self.send(handler, 200, self.run())
         if path == "/flow_runs/filter":
             return self.send(handler, 200, [self.run()] if body["flows"]["name"]["any_"] == ["daily"] else [])
@@ -125,7 +125,17 @@ def test_start__again_once_the_first_is_done(made, prefect):
         assert client.post("/api/v1/runs", json={}, headers=BEARER).status_code == 409
         prefect.states = ["FAILED"]
         assert client.post("/api/v1/runs", json={}, headers=BEARER).status_code == 202
-    assert len(prefect.made) == 2
+        prefect.states = ["deleted"]  # by a person in the UI, or by its age
+        assert client.post("/api/v1/runs", json={}, headers=BEARER).status_code == 202
+    assert len(prefect.made) == 3
+
+
+def test_start__knows_no_proxy_to_a_server_of_this_machine(made, prefect, monkeypatch):
+    """The password must not pass through one, and one would look for the server on its own machine."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with asking(made, token=TOKEN, prefect_api=prefect.api) as client:
+        assert client.post("/api/v1/runs", json={}, headers=BEARER).status_code == 202
 
 
 @pytest.mark.parametrize(
