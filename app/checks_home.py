@@ -112,24 +112,32 @@ def check_model(patient: Patient) -> Check:
 
 
 def check_freshness(patient: Patient) -> Check:
-    """Is there a forecast from the last session that is over, by the calendar and not by when a run last succeeded?"""
+    """Was every symbol done at the last session that is over, by the calendar and not by when a run last succeeded?"""
     from forecasting.sessions import calendar_of, last_final_session, sessions_between
-    from storage.reading import ask
+    from storage.ledger import last_origins
     from storage.snapshot import open_snapshot
 
     if not patient.home.snapshot.exists():
         return not_looked_at("freshness", "nothing is published yet")
     with open_snapshot(patient.home) as con:
-        last = ask(con, "SELECT max(origin) FROM store.forecasts").rows[0][0]
-    if last is None:
+        origins = last_origins(con)
+    if not origins:
         return warning("freshness", "no forecast was made yet", RUN)
+    named = patient.settings.universe.symbols if patient.settings.names_symbols else ()
+    if never := sorted(set(named) - set(origins)):
+        more = f" and {len(never) - 1} more" if len(never) > 1 else ""
+        return warning("freshness", f"no run looked at {never[0]}{more} yet", RUN)
+    behindmost = min(named, key=origins.__getitem__, default=max(origins, key=origins.__getitem__))
+    last = origins[behindmost]
     calendars = sorted({calendar_of(symbol) for symbol in patient.settings.universe.symbols})
     delay = patient.settings.source.final_after_minutes
     final = {name: last_final_session(name, patient.now, delay) for name in calendars}
     slowest = min(final, key=final.__getitem__)
     behind = len(sessions_between(slowest, last, final[slowest])) - 1
     if behind > 0:
-        return warning("freshness", f"the last forecast is from {last}, {behind} sessions of {slowest} are over since", RUN)
+        whose = "" if last == max(origins.values()) else f" of {behindmost}"
+        told = f"the last forecast{whose} is from {last}, {behind} sessions of {slowest} are over since"
+        return warning("freshness", told, RUN)
     return ok("freshness", f"forecasts from {last}, the last session of {slowest} that is over")
 
 

@@ -25,7 +25,7 @@ from tasks.prefect_events import DATA_STALE, DAY_DONE, GATE_CLOSED, MODEL_WAITIN
 if TYPE_CHECKING:
     from prefect.automations import Automation
     from prefect.events.actions import ActionTypes
-    from prefect.events.schemas.automations import EventTrigger
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
     from tasks.settings_serving import Notify
 
@@ -99,7 +99,8 @@ def wanted(notify: Notify, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> list
 
 
 def put_in_place(notify: Notify, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> list[Automation]:
-    """Create or update them on the server in use, with the blocks that they send through."""
+    """Create or update them on the server in use, with the blocks that they send through. One that is as it should be stays
+    untouched: an update begins its hours anew, and where the server is started every day no day without forecast were told."""
     from prefect.automations import Automation
     from prefect.client.orchestration import get_client
     from prefect.events.schemas.automations import AutomationCore
@@ -114,12 +115,25 @@ def put_in_place(notify: Notify, heartbeat_seconds: float = HEARTBEAT_SECONDS) -
             there = client.read_automations_by_name(name)
             if there:
                 core.enabled = there[0].enabled
-                client.update_automation(there[0].id, core)
                 identity = there[0].id
+                if _meant(there[0]) != _meant(core):
+                    client.update_automation(identity, core)
             else:
                 identity = client.create_automation(core)
             made.append(Automation(id=identity, **core.model_dump()))
     return made
+
+
+def _meant(automation: AutomationCore) -> Any:
+    """What an automation says, without the ids that the server gives."""
+    from prefect.events.schemas.automations import AutomationCore
+
+    def without_ids(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: without_ids(inner) for name, inner in value.items() if name != "id"}
+        return [without_ids(inner) for inner in value] if isinstance(value, list) else value
+
+    return without_ids(automation.model_dump(include=set(AutomationCore.model_fields)))
 
 
 def senders(notify: Notify) -> list[Callable[[Wanted], ActionTypes]]:
@@ -188,3 +202,16 @@ def _nothing() -> ActionTypes:
     from prefect.events.actions import DoNothing
 
     return DoNothing()
+
+
+def main() -> None:
+    """Where workers run the flows: put them in place on the server in use, as the settings here say who is told."""
+    from flows.entry import settings_for
+    from flows.parameters import Parameters
+
+    made = put_in_place(settings_for(Parameters()).notify)
+    print(f"nextclose: {len(made)} automations are in place", flush=True)
+
+
+if __name__ == "__main__":
+    main()

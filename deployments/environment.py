@@ -94,6 +94,9 @@ def server_environment(base: Mapping[str, str], home: Path, serve: Serve, addres
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
+        # Who has a deployment's one place is kept in memory by default: a server that is started again then ends the runs that
+        # ask to keep theirs, and the place of one whose machine went down with it is never free again.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "true",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(serve.keep_days * DAY),

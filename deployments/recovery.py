@@ -7,9 +7,12 @@ that always dies from dying for ever.
 
 from __future__ import annotations
 
+import json
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_BEGINNINGS = 3
+MINUTES_APART = 10  # of late runs of one deployment
 MOST_READ = 200  # runs asked for at once; a server refuses more
 
 
@@ -28,30 +32,44 @@ class Step:
     """What to do about one run."""
 
     run: UUID
-    do: Literal["begin again", "give up", "skip"]
+    do: Literal["begin again", "give up", "skip", "postpone"]
     why: str
+    minutes: int = 0  # for so long
 
 
 def decide(runs: Iterable[FlowRun], resuming: Collection[UUID]) -> list[Step]:
     """What becomes of the runs that a dead server process left, seen when nothing runs yet. Pure.
 
     ``runs`` are those of the served deployments that are Running, Pending, Cancelling, Late or Scheduled in the past;
-    ``resuming`` the deployments whose runs go on where they stood. Of several that are late only the newest is kept: it
-    catches up.
+    ``resuming`` the deployments whose runs go on where they stood. Of several that are late and ask for the same only the
+    newest is kept: it catches up. Others of one deployment begin one after another, those of the schedule first, since it has
+    one place.
     """
     steps, late = [], {}
     for run in sorted(runs, key=lambda run: (str(run.expected_start_time), str(run.id))):
         if run.state is not None and run.state.is_scheduled():
-            if run.deployment_id in late:
-                why = "a later run of the same deployment is due as well and catches up"
-                steps.append(Step(late[run.deployment_id], "skip", why))
-            late[run.deployment_id] = run.id
+            asks = json.dumps(run.parameters, sort_keys=True, default=str) if run.deployment_id in resuming else str(run.id)
+            if (run.deployment_id, asks) in late:
+                why = "a later run of the same deployment that asks for the same is due as well and catches up"
+                steps.append(Step(late[run.deployment_id, asks].id, "skip", why))
+            late[run.deployment_id, asks] = run
         elif run.state is not None and run.state.is_cancelling():
             steps.append(Step(run.id, "skip", "its process is gone"))
         elif run.deployment_id in resuming and (run.run_count or 0) < MOST_BEGINNINGS:
             steps.append(Step(run.id, "begin again", f"its process died with the server; beginning {(run.run_count or 0) + 1}"))
         else:
             steps.append(Step(run.id, "give up", "its process died with the server"))
+    return steps + _one_after_another(late.values())
+
+
+def _one_after_another(late: Iterable[FlowRun]) -> list[Step]:
+    """All but the first late run of each deployment wait for those before it."""
+    steps, before = [], Counter()
+    for run in sorted(late, key=lambda run: not run.auto_scheduled):
+        if waits := before[run.deployment_id]:
+            why = "another run of the same deployment is due as well and comes first"
+            steps.append(Step(run.id, "postpone", why, waits * MINUTES_APART))
+        before[run.deployment_id] += 1
     return steps
 
 
@@ -66,7 +84,7 @@ def pick_up(client: SyncPrefectClient, deployments: dict[UUID, bool]) -> list[St
         FlowRunFilterStateType,
     )
     from prefect.client.schemas.objects import StateType
-    from prefect.states import Cancelled, Crashed
+    from prefect.states import Cancelled, Crashed, Scheduled
 
     from tasks.clock import now_utc
 
@@ -86,6 +104,9 @@ def pick_up(client: SyncPrefectClient, deployments: dict[UUID, bool]) -> list[St
     for step in steps:
         if step.do == "skip":
             client.set_flow_run_state(step.run, Cancelled(name="Skipped", message=step.why), force=True)
+        elif step.do == "postpone":
+            later = now_utc() + timedelta(minutes=step.minutes)
+            client.set_flow_run_state(step.run, Scheduled(scheduled_time=later, message=step.why), force=True)
         else:
             client.set_flow_run_state(step.run, Crashed(message=step.why), force=True)
         if step.do == "begin again":

@@ -6,6 +6,7 @@ No code path updates or deletes a row here (tests/storage/test_ledger.py reads t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,32 @@ ORDER BY origin, symbol, horizon, forecaster
 """
 
 
+_LAST_DONE = """
+WITH issued AS (
+    FROM store.forecasts WHERE run_id IS DISTINCT FROM $besides AND origin <= coalesce($until::DATE, DATE '9999-12-31')
+),
+by_run AS (SELECT run_id, max(origin) AS last FROM issued GROUP BY run_id),
+together AS (SELECT symbols, max(last) AS last FROM by_run JOIN store.runs USING (run_id) GROUP BY symbols),
+each AS (
+    SELECT symbol, max(origin) AS last FROM issued GROUP BY symbol
+    UNION ALL SELECT unnest(string_split(symbols, ',')), last FROM together
+)
+SELECT symbol, max(last) FROM each GROUP BY symbol
+"""
+
+_ALL_DONE = """
+WITH issued AS (FROM store.forecasts WHERE run_id IS DISTINCT FROM $besides AND origin >= $since::DATE),
+by_run AS (SELECT DISTINCT run_id, origin FROM issued),
+together AS (SELECT DISTINCT symbols, by_run.origin FROM by_run JOIN store.runs USING (run_id)),
+each AS (
+    SELECT symbol, origin FROM issued
+    UNION SELECT unnest(string_split(symbols, ',')), origin FROM together
+)
+SELECT origin FROM each SEMI JOIN (SELECT unnest($symbols) AS symbol) USING (symbol)
+GROUP BY origin HAVING count(*) = len($symbols) ORDER BY origin
+"""
+
+
 def append_forecasts(tx: Tx, frame: pd.DataFrame) -> Appended:
     """Store forecasts (the columns of ``store.forecasts``); a key that was issued before stays as it was."""
     return tx.append("forecasts", frame, FORECAST_KEY)
@@ -79,12 +106,19 @@ def score_settled(tx: Tx, origin: date, run_id: str, scored_at: datetime) -> int
     return scored
 
 
-def forecast_origins(con: duckdb.DuckDBPyConnection, besides: str | None = None) -> list[date]:
-    """The origins that have forecasts, oldest first; those that only the run ``besides`` forecast are left out."""
-    found = con.execute(
-        "SELECT DISTINCT origin FROM store.forecasts WHERE run_id IS DISTINCT FROM ? ORDER BY origin", [besides]
-    )
-    return [row[0] for row in found.fetchall()]
+def last_origins(con: duckdb.DuckDBPyConnection, until: date | None = None, besides: str | None = None) -> dict[str, date]:
+    """For each symbol the last origin (at or before ``until``) at which it was done: it has a forecast from there, or a
+    completed run that issued forecasts from there was to forecast it as well and left it out. The run ``besides`` does not
+    count."""
+    return dict(con.execute(_LAST_DONE, {"until": until, "besides": besides}).fetchall())
+
+
+def origins_done(
+    con: duckdb.DuckDBPyConnection, symbols: Collection[str], since: date, besides: str | None = None
+) -> list[date]:
+    """The origins from ``since`` at which each of ``symbols`` was done, in the sense of ``last_origins``; oldest first."""
+    wanted = {"symbols": sorted(set(symbols)), "since": since, "besides": besides}
+    return [row[0] for row in con.execute(_ALL_DONE, wanted).fetchall()]
 
 
 def read_forecasts(con: duckdb.DuckDBPyConnection, origin: date) -> pd.DataFrame:

@@ -23,8 +23,8 @@ class Due:
 def sessions_due(calendar: str, origin: date, done: Collection[date], most: int, replay: int = 0) -> Due:
     """The sessions up to ``origin`` that have no forecast yet, oldest first; the origin is always among them.
 
-    ``done`` are the sessions with forecasts. The missed ones begin after the last of them (with ``replay``: so many before the
-    origin), and no further back than ``most``.
+    ``done`` are sessions at which all that is to be forecast was. The missed ones begin after the last of them (with
+    ``replay``: so many before the origin), and no further back than ``most``.
     """
     from forecasting.sessions import add_sessions, sessions_between
 

@@ -35,25 +35,32 @@ def plan_days(run: Run, sessions: list[date] | None = None) -> list[Days]:
 
 
 def missed_sessions(run: Run) -> list[date]:
-    """The sessions up to the run's origin that have no forecast yet, oldest first; the origin is always among them."""
-    from storage.ledger import forecast_origins
+    """The sessions up to the run's origin at which some of its symbols were not done yet, oldest first; the origin is always
+    among them. A symbol that no run ever looked at has missed nothing."""
+    from forecasting.sessions import add_sessions
+    from storage.ledger import last_origins, origins_done
 
+    calendar = calendar_of_run(run)
     with run.db.reading() as con:
-        done = forecast_origins(con, besides=run.run_id)
+        if run.replay:
+            done = origins_done(con, run.symbols, add_sessions(calendar, run.origin, -run.replay), besides=run.run_id)
+        else:
+            last = last_origins(con, until=run.origin, besides=run.run_id)
+            done = sorted(last[symbol] for symbol in run.symbols if symbol in last)[:1]
     most = run.settings.catching.most_sessions
-    due = sessions_due(calendar_of_run(run), run.origin, done, most, run.replay)
+    due = sessions_due(calendar, run.origin, done, most, run.replay)
     if due.before is not None:
         run.note(f"more than {most} sessions were missed; those before {due.before} stay without forecast")
     return list(due.sessions)
 
 
 def sessions_without_forecast(run: Run, start: date) -> list[date]:
-    """The sessions from ``start`` to the run's origin from which nothing was forecast before this run, oldest first."""
+    """The sessions from ``start`` to the run's origin at which some of its symbols were not done before it, oldest first."""
     from forecasting.sessions import sessions_between
-    from storage.ledger import forecast_origins
+    from storage.ledger import origins_done
 
     with run.db.reading() as con:
-        done = set(forecast_origins(con, besides=run.run_id))
+        done = set(origins_done(con, run.symbols, start, besides=run.run_id))
     between = sessions_between(calendar_of_run(run), start, run.origin).astype("datetime64[D]").astype(object)
     return [day for day in between if day not in done]
 

@@ -1,6 +1,7 @@
 """What a flow run tells the automations: facts about the day that Prefect's own events do not know.
 
-    nextclose.day.done       a daily run found every session that is over forecast, whether it had something to do or not
+    nextclose.day.done       a daily run of all symbols found every session that is over forecast, whether it had something to
+                             do or not, and somebody has a forecast from the last one
     nextclose.gate.closed    the gate did not let a challenger in
     nextclose.data.stale     symbols got no forecast because their prices are old or did not come
     nextclose.model.waiting  a model passed the gate and waits for a person's yes
@@ -34,10 +35,10 @@ class Fact:
     sentence: str
 
 
-def facts_of(flow: str, report: dict[str, Any]) -> list[Fact]:
-    """What a report says that somebody may want to be told."""
+def facts_of(flow: str, report: dict[str, Any], whole: bool = True) -> list[Fact]:
+    """What a report says that somebody may want to be told. ``whole``: of all symbols, up to the last session that is over."""
     found, decision, origin = [], report.get("decision"), report.get("origin")
-    if flow == "daily":
+    if flow == "daily" and whole and _served(report):
         done = report.get("nothing_to_do") or f"forecasts from the close of {origin} for {len(_served(report))} symbols"
         found.append(Fact(DAY_DONE, done))
     if decision and str(decision.get("origin")) == origin and not report.get("already_done"):
@@ -53,13 +54,13 @@ def facts_of(flow: str, report: dict[str, Any]) -> list[Fact]:
     return found
 
 
-def announce(flow: str, report: dict[str, Any]) -> None:
+def announce(flow: str, report: dict[str, Any], whole: bool = True) -> None:
     """Send the report's facts as events of the flow run under way; a failure to do so is logged and forgotten."""
     from prefect.events import emit_event
 
     resource = {"prefect.resource.id": RESOURCE, "prefect.resource.name": "nextclose"}
     try:
-        for fact in facts_of(flow, report):
+        for fact in facts_of(flow, report, whole):
             emit_event(event=fact.event, resource=resource, payload={"sentence": fact.sentence, "origin": report.get("origin")})
     except Exception as error:  # the server's troubles are not the data's
         log.warning("events could not be sent: %s", error)

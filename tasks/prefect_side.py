@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import AlreadyRunning, InputError
 from tasks.listening import Listener, heard_by
+from tasks.prefect_again import state_of_beaten
 from tasks.prefect_artifacts import Progress, show
 from tasks.prefect_events import announce
 
 if TYPE_CHECKING:
     import prefect
-    from prefect.states import State
 
     from tasks.run import Run
 
@@ -40,11 +40,11 @@ def as_prefect_flow(fn: Callable[..., dict[str, Any]], name: str) -> prefect.Flo
             with heard_by(listener):
                 report = fn(request)
         except AlreadyRunning as error:
-            return _cancelled(error)
+            return state_of_beaten(error)
         if report.get("origin") and not listener.named:
             _rename(f"{name}-{report['origin']}")
         show(report, listener.web)
-        announce(name, report)
+        announce(name, report, whole=not (getattr(request, "symbols", None) or getattr(request, "origin", None)))
         return state_of(report)
 
     # Prefect builds the form from the annotations, which are text until they are looked up in the flow's own module.
@@ -68,13 +68,6 @@ def state_of(report: dict[str, Any]) -> Any:
     if report.get("nothing_to_do"):
         return Completed(name="Nothing to do", message=report["nothing_to_do"], data=report)
     return report
-
-
-def _cancelled(error: AlreadyRunning) -> State:
-    """Not a failure: the other run does the work."""
-    from prefect.states import Cancelled
-
-    return Cancelled(name="Already running", message=str(error))
 
 
 def run_on_server(flow: prefect.Flow, request: Any) -> dict[str, Any]:

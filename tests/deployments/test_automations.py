@@ -104,6 +104,8 @@ def test_facts__of_a_day():
         Fact(GATE_CLOSED, "G03 not better."),
         Fact(DATA_STALE, "no fresh prices at 2026-11-20 for BBB"),
     ]
+    assert facts_of("daily", report, whole=False)[0].event == GATE_CLOSED  # some symbols, or a session of the past
+    assert facts_of("daily", report | {"forecasts": []})[0].event == GATE_CLOSED
     again = report | {"already_done": True, "nothing_to_do": "2026-11-21 (Saturday) is no session of XNYS", "refused": []}
     assert facts_of("daily", again) == [Fact(DAY_DONE, "2026-11-21 (Saturday) is no session of XNYS")]
     assert facts_of("daily", report | {"decision": report["decision"] | {"origin": "2026-08-01"}, "refused": []})[1:] == []
@@ -154,6 +156,20 @@ def test_automation__day_without_forecast_is_told(served, prefect_server, hook):
         assert json.loads(heard[0][1])["text"].startswith("no daily run found everything forecast for 26 hours")
     finally:
         put_in_place(Notify())
+
+
+def test_automations__that_are_as_they_should_be_are_left_alone(served, prefect_server):
+    """An update would begin the hours of `no forecast` anew."""
+
+    def triggers() -> dict[str, str]:
+        return {one["name"]: one["trigger"]["id"] for one in served.ask("POST", "/automations/filter", json={})}
+
+    before = triggers()
+    put_in_place(Notify())
+    assert triggers() == before
+    put_in_place(Notify(hours=30))
+    assert [name for name, trigger in triggers().items() if trigger != before[name]] == [PREFIX + "no forecast"]
+    put_in_place(Notify())
 
 
 def test_automation__switched_off_in_the_ui_stays_off(served, prefect_server):

@@ -16,15 +16,19 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from deployments.password import password_for
 from deployments.recovery import MOST_BEGINNINGS, decide
 from forecasting.errors import SettingError
+from tasks.prefect_again import tags_of_next, times_before
 from tests.deployments.conftest import ROOT
 
 DAILY, PROMOTE = uuid4(), uuid4()
 
 
-def run(deployment: UUID, kind: StateType, beginnings: int = 1, hour: int = 0) -> FlowRun:
+def run(
+    deployment: UUID, kind: StateType, beginnings: int = 1, hour: int = 0, asks: dict | None = None, scheduled: bool = True
+) -> FlowRun:
     state = State(type=kind)
     return FlowRun(
-        id=uuid4(), flow_id=uuid4(), deployment_id=deployment, state=state, run_count=beginnings,
+        id=uuid4(), flow_id=uuid4(), deployment_id=deployment, state=state, run_count=beginnings, parameters=asks or {},
+        auto_scheduled=scheduled,
         expected_start_time=datetime(2026, 11, 20, hour, tzinfo=UTC),
     )  # fmt: skip
 
@@ -51,6 +55,29 @@ def test_runs__that_were_due_while_nobody_served_become_one_a_deployment():
     steps = decide([*late, other], {DAILY})
     assert {step.run for step in steps if step.do == "skip"} == {late[1].id, late[2].id}
     assert len(steps) == 2
+
+
+def test_runs__that_were_due_and_ask_for_something_else_come_one_after_another():
+    """TSLA alone was asked for at one, the day of all symbols was due at two and three: the day comes first, once."""
+    tsla = run(DAILY, StateType.SCHEDULED, 0, 1, {"request": {"symbols": ["TSLA"]}}, scheduled=False)
+    days = [run(DAILY, StateType.SCHEDULED, 0, hour) for hour in (2, 3)]
+    steps = decide([tsla, *days], {DAILY})
+    assert [(step.run, step.do, step.minutes) for step in steps] == [(days[0].id, "skip", 0), (tsla.id, "postpone", 10)]
+
+
+def test_words__of_a_person_are_all_heard():
+    """Not 'the newest catches up': one rejects a model, the next promotes another."""
+    words = [run(PROMOTE, StateType.SCHEDULED, 0, hour, {"model_id": "ab"}, scheduled=False) for hour in (1, 2, 3)]
+    steps = decide(words, {DAILY})
+    assert [(step.run, step.do, step.minutes) for step in steps] == [
+        (words[1].id, "postpone", 10),
+        (words[2].id, "postpone", 20),
+    ]
+
+
+def test_run__that_met_another_one_is_tried_again_and_counted():
+    assert (times_before(["nextclose", "auto-scheduled"]), times_before(["again-7", "x"])) == (0, 7)
+    assert tags_of_next(["nextclose", "auto-scheduled", "again-9"]) == ["nextclose", "again-10"]
 
 
 def test_process__whose_runner_was_killed_ends_by_itself():

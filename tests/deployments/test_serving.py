@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -137,6 +137,23 @@ def test_serve__second_run_of_a_deployment_is_cancelled_not_queued(served):
     assert ends == ["CANCELLED", "COMPLETED"]
     [kept] = (served.home / "backups").glob("nextclose-*")
     assert (kept / "backup.json").exists()
+
+
+def test_serve__run_that_meets_another_one_at_work_comes_again(served):
+    """A weekly retraining begins while somebody's run of a few symbols is at work in the same home."""
+    from storage.database import Database
+    from storage.lease import hold_lease
+
+    with hold_lease(Home(served.home), Database(Home(served.home)), "daily of 2021-04-05"):
+        ended = served.ended(served.trigger("retrain/weekly-retrain", {"force": False}))
+    assert (ended["state"]["type"], ended["state"]["name"]) == ("CANCELLED", "Already running")
+    wanted = {"flow_runs": {"tags": {"all_": ["again-1"]}}}
+    [again] = served.ask("POST", "/flow_runs/filter", json=wanted)
+    served.ask("DELETE", f"/flow_runs/{again['id']}")
+    assert again["state"]["type"] == "SCHEDULED" and again["parameters"] == ended["parameters"]
+    apart = datetime.fromisoformat(again["expected_start_time"]) - datetime.fromisoformat(ended["end_time"])
+    assert timedelta(minutes=9) < apart < timedelta(minutes=11)
+    assert f"comes again at {again['expected_start_time'][11:16]} UTC" in ended["state"]["message"]
 
 
 @pytest.mark.parametrize("name", ["daily/daily", "nightly/nightly", "promote/promote", "tune/tune", "backtest/backtest"])

@@ -45,6 +45,9 @@ def worker(served, finished, tmp_path_factory) -> Iterator[tuple[subprocess.Pope
             [*PREFECT, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-1500:]
+    command = [sys.executable, "-m", "deployments.automations"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "nextclose: 6 automations are in place\n", done.stderr[-1500:]
     with (folder / "worker.log").open("wb") as log:
         process = subprocess.Popen(
             [*PREFECT, "worker", "start", "--pool", POOL, "--type", "process", "--limit", "2"],

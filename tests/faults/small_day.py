@@ -21,7 +21,7 @@ from storage.bars import append_bars, last_sessions, read_bars
 from storage.database import Database
 from storage.home import Home, disk_errors
 from storage.landing import load_landing, save_landing
-from storage.ledger import forecast_origins, score_settled
+from storage.ledger import last_origins, score_settled
 from storage.runs import Run, finish_attempt, record_run, run_done, start_attempt
 from tasks.run import short_digest
 from tests.faults.weather import WeatherSource
@@ -57,7 +57,7 @@ def _do(db: Database, lease: Any, run_id: str, origin: date, now: datetime) -> N
         with db.writing(lease, run_id, "store_prices") as tx:
             append_bars(tx, bars, "weather", "as_traded", now)
     with db.reading() as con:
-        done = forecast_origins(con, besides=run_id)
+        done = sorted(last_origins(con, until=origin, besides=run_id).values())[:1]
     due = [origin] if not done else _days(add_sessions(CALENDAR, max(done), 1), origin)
     for day in due:
         if db.step_done(run_id, f"forecast/{day}") is None:

@@ -103,6 +103,37 @@ def test_daily__catches_up_missed_sessions_oldest_first(copied):
     assert settled == [(1, 6), (5, 2)]
 
 
+def test_daily__catches_up_what_a_run_of_one_symbol_left_out(copied):
+    """All were done on Wednesday 31 March; on Tuesday 6 April somebody runs AAA alone; on Wednesday all are wanted again. The
+    others have missed 1, 5 and 6 April; what AAA has stays as it was issued. The day after has one session to do."""
+    alone = daily(Daily(home=str(copied), origin="2021-04-06", symbols=["AAA"]))
+    own = "SELECT * FROM store.forecasts WHERE symbol = 'AAA' AND origin BETWEEN '2021-04-01' AND '2021-04-06' ORDER BY ALL"
+    issued = rows(copied, own)
+    assert issued and [check.verdict for check in freshness(copied)] == ["warning"]
+    daily(Daily(home=str(copied), origin="2021-04-07"))
+    done = "SELECT symbol, string_agg(DISTINCT day(origin)::VARCHAR, ' ' ORDER BY day(origin)::VARCHAR) FROM store.forecasts "
+    assert rows(copied, done + "GROUP BY symbol ORDER BY symbol") == [(symbol, "1 31 5 6 7") for symbol in SYMBOLS]
+    assert rows(copied, own) == issued
+    after = daily(Daily(home=str(copied), origin="2021-04-08"))
+    steps = "SELECT step FROM store.steps WHERE run_id = '{}' AND step LIKE 'forecast/%' ORDER BY step"
+    assert rows(copied, steps.format(after["run_id"])) == [("forecast/2021-04-08..2021-04-08",)]
+    assert rows(copied, steps.format(alone["run_id"])) == [("forecast/2021-04-01..2021-04-06",)]
+
+
+def freshness(home) -> list:
+    from app.doctor import Patient, look_over
+
+    return look_over(Patient(Home(home), {}, datetime(2021, 4, 7, 12, tzinfo=UTC)), ("freshness",))
+
+
+def test_daily__symbol_that_was_left_out_or_is_new_has_missed_nothing(copied):
+    """ZZZZ, unknown to the source, was wanted on 1 April; on 5 April it is wanted again, and BBB for the first time since."""
+    daily(Daily(home=str(copied), origin="2021-04-01", symbols=["AAA", "ZZZZ"]))
+    again = daily(Daily(home=str(copied), origin="2021-04-05", symbols=["AAA", "ZZZZ", "YYYY"]))
+    steps = f"SELECT step FROM store.steps WHERE run_id = '{again['run_id']}' AND step LIKE 'forecast/%'"
+    assert rows(copied, steps) == [("forecast/2021-04-05..2021-04-05",)]
+
+
 def test_daily__on_the_day_itself_is_live_and_later_is_backfill(tmp_path, monkeypatch):
     """The same run at 18:30 in New York on the day, when the next close is still to come."""
     home = tiny_home(tmp_path / "home")

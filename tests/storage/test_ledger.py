@@ -12,7 +12,8 @@ import pytest
 
 from storage.append import Appended
 from storage.bars import append_actions, append_bars
-from storage.ledger import append_forecasts, forecast_origins, read_forecasts, score_settled
+from storage.ledger import append_forecasts, last_origins, origins_done, read_forecasts, score_settled
+from storage.runs import Run, record_run
 from tests.storage.by_hand import MONDAY, TUESDAY, actions, bars, forecasts
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,24 @@ def test_append_forecasts__the_first_issue_wins(db, lease):
     assert _issue(db, lease, second, "b") == Appended(1, 1, 0)
     with db.reading() as con:
         assert list(read_forecasts(con, date(2024, 3, 1))["q50"]) == [100.0, 105.0]
-        assert forecast_origins(con) == [date(2024, 3, 1)]
+        assert last_origins(con) == {"AAPL": date(2024, 3, 1)} and last_origins(con, until=date(2024, 2, 29)) == {}
+
+
+def test_origin__is_done_for_a_symbol_that_has_a_forecast_or_was_left_out_of_a_completed_run(db, lease):
+    """Run A of X, Y and Z left Z out on the 1st; run B of X alone is of the 4th; run C, not completed, did X on the 5th."""
+    _issue(db, lease, forecasts(*((s, "2024-03-01", 1, "2024-03-04", "lstm") for s in "XY")).assign(run_id="A"), "a")
+    _issue(db, lease, forecasts(("X", "2024-03-04", 1, "2024-03-05", "lstm")).assign(run_id="B"), "b")
+    _issue(db, lease, forecasts(("X", "2024-03-05", 1, "2024-03-06", "lstm")).assign(run_id="C"), "c")
+    with db.writing(lease, "A", "complete") as tx:
+        for run_id, symbols in (("A", "X,Y,Z"), ("B", "X")):
+            record_run(tx, Run(run_id, "daily", date(2024, 3, 4), "completed", None, "files", symbols, "", "", "", "live",
+                               MONDAY, MONDAY))  # fmt: skip
+    first, fourth, fifth = date(2024, 3, 1), date(2024, 3, 4), date(2024, 3, 5)
+    with db.reading() as con:
+        assert last_origins(con) == {"X": fifth, "Y": first, "Z": first}
+        assert last_origins(con, besides="C") == last_origins(con, until=fourth) == {"X": fourth, "Y": first, "Z": first}
+        assert origins_done(con, ["X"], first) == [first, fourth, fifth] and origins_done(con, ["X"], fourth) == [fourth, fifth]
+        assert origins_done(con, ["X", "Y", "Z"], first) == [first] and origins_done(con, ["X", "NEW"], first) == []
 
 
 def test_score_settled__one_forecast_by_hand(db, lease):
