@@ -116,6 +116,7 @@ def check_freshness(patient: Patient) -> Check:
     from forecasting.sessions import calendar_of, last_final_session, sessions_between
     from storage.ledger import last_origins
     from storage.snapshot import open_snapshot
+    from tasks.deciding import last_for_all, pace_of
 
     if not patient.home.snapshot.exists():
         return not_looked_at("freshness", "nothing is published yet")
@@ -132,13 +133,13 @@ def check_freshness(patient: Patient) -> Check:
     calendars = sorted({calendar_of(symbol) for symbol in patient.settings.universe.symbols})
     delay = patient.settings.source.final_after_minutes
     final = {name: last_final_session(name, patient.now, delay) for name in calendars}
-    slowest = min(final, key=final.__getitem__)
-    behind = len(sessions_between(slowest, last, final[slowest])) - 1
+    pace = pace_of(patient.settings.universe.symbols)
+    behind = len(sessions_between(pace, last + timedelta(days=1), last_for_all(pace, final)))
     if behind > 0:
         whose = "" if last == max(origins.values()) else f" of {behindmost}"
-        told = f"the last forecast{whose} is from {last}, {behind} sessions of {slowest} are over since"
+        told = f"the last forecast{whose} is from {last}, {behind} sessions of {pace} are over since"
         return warning("freshness", told, RUN)
-    return ok("freshness", f"forecasts from {last}, the last session of {slowest} that is over")
+    return ok("freshness", f"forecasts from {last}, the last session of {pace} that is over")
 
 
 def check_backups(patient: Patient) -> Check:

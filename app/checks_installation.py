@@ -75,11 +75,13 @@ def check_permissions(patient: Patient) -> Check:
     if not home.path.exists():
         return problem(name, f"{home.path} is not there", "type `nextclose run` or `nextclose demo`, or name it with --home")
     home.ensure_writable()
+    brought_away = [path for path in home.backups.glob("*/settings.toml") if path.parent.stat().st_mode & 0o077]
     for path, bits, words in (
         (home.path, 0o002, "can be written by everybody"),
         (home.path / "server-password", 0o077, "can be read by others"),
         (home.settings, 0o002, "can be written by everybody"),
         (home.settings, 0o077 if _secrets_in(home.settings) else 0, "holds a password and can be read by others"),
+        *((path, 0o077 if _secrets_in(path) else 0, "holds a password and can be read by others") for path in brought_away),
     ):
         if path.exists() and path.stat().st_mode & bits:
             letters = "go-rwx" if bits == 0o077 else "o-w"

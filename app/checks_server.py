@@ -49,7 +49,7 @@ def _security(name: str, patient: Patient, served: dict[str, Any]) -> Check:
     from app.prefect_api import AskingAgain
 
     login = _login(patient)
-    with AskingAgain(served["api"]) as client:
+    with AskingAgain(served["api"], direct=True) as client:
         if login is not None and client.get("/admin/version", auth=login).status_code in _REFUSED:
             return problem(name, f"{served['url']} has another password than the one known here", OTHER_PASSWORD)
         tried = {
@@ -71,7 +71,7 @@ def _schedules(name: str, patient: Patient, served: dict[str, Any]) -> Check:
     login = _login(patient)
     if login is None:
         return not_looked_at(name, "the password is not known here; set NEXTCLOSE_PASSWORD")
-    with AskingAgain(served["api"], login) as client:
+    with AskingAgain(served["api"], login, direct=True) as client:
         found = client.get("/deployments/name/daily/daily")
         if found.status_code in _REFUSED:
             return problem(name, f"{served['url']} has another password than the one known here", OTHER_PASSWORD)
@@ -81,7 +81,7 @@ def _schedules(name: str, patient: Patient, served: dict[str, Any]) -> Check:
         if daily["paused"] or not any(schedule["active"] for schedule in daily["schedules"]):
             return problem(name, "the daily run has no schedule that is switched on", "switch it on in the UI, at Deployments")
         wanted = {
-            "limit": 1, "sort": "EXPECTED_START_TIME_ASC", "deployments": {"id": {"any_": [daily["id"]]}},
+            "limit": 1, "sort": "NEXT_SCHEDULED_START_TIME_ASC", "deployments": {"id": {"any_": [daily["id"]]}},
             "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
         }  # fmt: skip
         planned = client.post("/flow_runs/filter", json=wanted, headers=csrf_headers(client)).raise_for_status().json()
@@ -90,7 +90,7 @@ def _schedules(name: str, patient: Patient, served: dict[str, Any]) -> Check:
         return problem(name, "the server plans no daily run", step)
     if daily["status"] != "READY":
         return warning(name, "no runner asks for work", f"{WORDS}; start it again")
-    at = datetime.fromisoformat(planned[0]["expected_start_time"].replace("Z", "+00:00"))
+    at = datetime.fromisoformat(planned[0]["next_scheduled_start_time"].replace("Z", "+00:00"))
     if patient.now - at > LATE:
         late = f"the daily run of {at:%Y-%m-%d %H:%M} UTC has not begun"
         return problem(name, late, "cancel in the UI, at Runs, what takes its place, or start `nextclose serve` again")

@@ -27,12 +27,16 @@ class AskingAgain(httpx.Client):
     no answer at all is not asked again: it is not there, and whoever waits should know at once.
 
     ``api``: its address, ``http://.../api``; ``login``: user and password, where it has one; ``patience``: in seconds. One
-    answer may take as long, and ten seconds at least; then httpx.TimeoutException.
+    answer may take as long, and ten seconds at least; then httpx.TimeoutException. ``direct``: without a proxy of the
+    environment, as always where the server is at a loopback address.
     """
 
-    def __init__(self, api: str, login: tuple[str, str] | None = None, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, api: str, login: tuple[str, str] | None = None, patience: float = PATIENCE, direct: bool = False
+    ) -> None:
         # The login must not pass through a proxy of the environment, and one does not know this machine.
-        super().__init__(base_url=api.rstrip("/"), timeout=max(patience, PATIENCE), auth=login, trust_env=not local(api))
+        trust = not (direct or local(api))
+        super().__init__(base_url=api.rstrip("/"), timeout=max(patience, PATIENCE), auth=login, trust_env=trust)
         self.patience = patience
 
     def send(self, request: httpx.Request, **more: Any) -> httpx.Response:

@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 PREFIX = "nextclose: "
 BLOCK = "nextclose-notices"
 MISSED_BEATS = 10
-ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut", "Suspended", "Paused", "AwaitingRetry", "Scheduled")
+# By the names of states, ours among them: an event is called after the name.
+ENDED = (
+    "Completed", "Failed", "Crashed", "Cancelled", "TimedOut", "Suspended", "Paused", "AwaitingRetry", "Scheduled",
+    "Already running", "Nothing to do", "Degraded", "Skipped",
+)  # fmt: skip
 SENTENCE = "{{ event.payload.sentence }}"
 RUN_SENTENCE = "{{ flow_run.name }} of {{ flow.name }}: {{ flow_run.state.name }}. {{ flow_run.state.message }}"
 

@@ -124,7 +124,10 @@ def flows_environment(base: Mapping[str, str], home: Path, serve: Serve, address
 def _base(base: Mapping[str, str], address: Address) -> dict[str, str]:
     """``base`` without what it says about Prefect, without the password under the name that only the supervisor reads, and with
     the server's own host beside those that are reached without a proxy."""
-    direct = ",".join(filter(None, [base.get("no_proxy") or base.get("NO_PROXY"), urlsplit(address.api).hostname]))
+    said = base.get("no_proxy") or base.get("NO_PROXY") or ""
+    if said.strip() == "*":  # none at all, which is understood alone only
+        return _without_prefect(base)
+    direct = ",".join(filter(None, [said, urlsplit(address.api).hostname]))
     return _without_prefect(base) | {"no_proxy": direct, "NO_PROXY": direct}
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_BEGINNINGS = 3
-MINUTES_APART = 10  # of late runs of one deployment
+MINUTES_APART = 60  # of late runs of one deployment: one that finds its place taken is cancelled
 MOST_READ = 200  # runs asked for at once; a server refuses more
 
 
@@ -45,26 +45,27 @@ def decide(runs: Iterable[FlowRun], resuming: Collection[UUID]) -> list[Step]:
     newest is kept: it catches up. Others of one deployment begin one after another, those of the schedule first, since it has
     one place.
     """
-    steps, late = [], {}
+    steps, late, under_way = [], {}, Counter()
     for run in sorted(runs, key=lambda run: (str(run.expected_start_time), str(run.id))):
         if run.state is not None and run.state.is_scheduled():
-            asks = json.dumps(run.parameters, sort_keys=True, default=str) if run.deployment_id in resuming else str(run.id)
+            asks = json.dumps(run.parameters, sort_keys=True, default=str)
             if (run.deployment_id, asks) in late:
                 why = "a later run of the same deployment that asks for the same is due as well and catches up"
-                steps.append(Step(late[run.deployment_id, asks].id, "skip", why))
+                steps.append(Step(late.pop((run.deployment_id, asks)).id, "skip", why))
             late[run.deployment_id, asks] = run
         elif run.state is not None and run.state.is_cancelling():
             steps.append(Step(run.id, "skip", "its process is gone"))
         elif run.deployment_id in resuming and (run.run_count or 0) < MOST_BEGINNINGS:
             steps.append(Step(run.id, "begin again", f"its process died with the server; beginning {(run.run_count or 0) + 1}"))
+            under_way[run.deployment_id] += 1
         else:
             steps.append(Step(run.id, "give up", "its process died with the server"))
-    return steps + _one_after_another(late.values())
+    return steps + _one_after_another(late.values(), under_way)
 
 
-def _one_after_another(late: Iterable[FlowRun]) -> list[Step]:
-    """All but the first late run of each deployment wait for those before it."""
-    steps, before = [], Counter()
+def _one_after_another(late: Iterable[FlowRun], before: Counter[UUID]) -> list[Step]:
+    """All but the first late run of each deployment wait for those ``before`` it."""
+    steps = []
     for run in sorted(late, key=lambda run: not run.auto_scheduled):
         if waits := before[run.deployment_id]:
             why = "another run of the same deployment is due as well and comes first"

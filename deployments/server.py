@@ -20,10 +20,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     import uvicorn
     from prefect.server.api.server import create_app
+    from prefect.settings import get_current_settings
 
     import deployments.mail  # noqa: F401  the kind of block that an automation may send with
     from deployments.guard import Guard
 
+    # Of a server that was killed: it names a process whose number another may have by now. No other server has this home.
+    (get_current_settings().home / "concurrency_leases" / "expirations.lock").unlink(missing_ok=True)
     app = Guard(create_app(final=True), wanted.name, wanted.origin)
     uvicorn.run(
         app, host=wanted.host, port=wanted.port, log_level="warning", access_log=False, server_header=False,

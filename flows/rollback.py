@@ -16,8 +16,9 @@ from tasks.reporting import report_of
 def rollback(request: Rollback) -> dict[str, Any]:
     """Take the model that serves out of service, and put the one before it back; with a reason, which is kept."""
     asked = request.model_dump_json(exclude={"home"})
-    with running(request, needs_source=False, extra=("asked", asked), every_time=True) as run:
-        roll_back(run, request.reason, request.by)
+    with running(request, needs_source=False, extra=("asked", asked), every_time=True, said_once=True) as run:
+        if run.already is None:
+            roll_back(run, request.reason, request.by)
         complete(run)
         publish(run)
         return report_of(run)

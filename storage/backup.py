@@ -181,11 +181,11 @@ def restore(home: Home, backup: Backup, replace: bool = False) -> Path | None:
 
 def prune(folder: Path, keep: int) -> list[Path]:
     """Remove backups of nights from ``folder``, but for the newest of each of the newest ``keep`` days (UTC); those removed,
-    oldest first. Those that somebody asked for stay."""
-    kept: set[date] = set()
+    oldest first. Those that somebody asked for stay; one of an older release, which does not say who asked, counts as a day."""
+    kept: set[date | Path] = set()
     gone = []
     for backup in reversed([backup for backup in backups(folder) if not backup.by_hand]):
-        day = backup.created_at.date()
+        day = backup.created_at.date() if backup.number else backup.path
         if day in kept or len(kept) == keep:
             gone.insert(0, backup.path)
         else:
@@ -239,7 +239,7 @@ def _copy(source: Path, target: Path, older: Path | None, root: Path) -> None:
     known = None if older is None else older / source.relative_to(root)
     if known is not None and known.is_file():
         with suppress(OSError):  # a file system without links; a backup that is pruned in this moment
-            if _sha(known) == _sha(source):
+            if known.stat().st_mode == source.stat().st_mode and _sha(known) == _sha(source):
                 os.link(known, target)
                 return
     shutil.copy(source, target)  # with its mode: settings may hold secrets

@@ -68,25 +68,36 @@ ORDER BY origin, symbol, horizon, forecaster
 """
 
 
-_LAST_DONE = """
-WITH issued AS (
-    FROM store.forecasts WHERE run_id IS DISTINCT FROM $besides AND origin <= coalesce($until::DATE, DATE '9999-12-31')
+# What completed runs went over, by the names of their steps ('forecast/2021-04-01..2021-04-08'): what one left out was left out
+# with a reason, and what was issued before is not issued again, so that its rows do not say where it was.
+_WENT_OVER = r"""
+WITH named AS (
+    SELECT runs.symbols, regexp_extract_all(steps.step, '\d{4}-\d{2}-\d{2}') AS days
+    FROM store.steps JOIN store.runs USING (run_id)
+    WHERE starts_with(steps.step, 'forecast/') AND run_id IS DISTINCT FROM $besides
 ),
-by_run AS (SELECT run_id, max(origin) AS last FROM issued GROUP BY run_id),
-together AS (SELECT symbols, max(last) AS last FROM by_run JOIN store.runs USING (run_id) GROUP BY symbols),
+went_over AS (SELECT DISTINCT symbols, days[1]::DATE AS first, days[-1]::DATE AS last FROM named),
+issued AS (SELECT symbol, origin FROM store.forecasts WHERE run_id IS DISTINCT FROM $besides)"""
+
+_LAST_DONE = f"""
+{_WENT_OVER},
+bound AS (SELECT coalesce($until::DATE, DATE '9999-12-31') AS until),
+together AS (SELECT symbols, max(least(last, until)) AS last FROM went_over, bound WHERE first <= until GROUP BY symbols),
 each AS (
-    SELECT symbol, max(origin) AS last FROM issued GROUP BY symbol
+    SELECT symbol, max(origin) AS last FROM issued, bound WHERE origin <= until GROUP BY symbol
     UNION ALL SELECT unnest(string_split(symbols, ',')), last FROM together
 )
 SELECT symbol, max(last) FROM each GROUP BY symbol
 """
 
-_ALL_DONE = """
-WITH issued AS (FROM store.forecasts WHERE run_id IS DISTINCT FROM $besides AND origin >= $since::DATE),
-by_run AS (SELECT DISTINCT run_id, origin FROM issued),
-together AS (SELECT DISTINCT symbols, by_run.origin FROM by_run JOIN store.runs USING (run_id)),
+_ALL_DONE = f"""
+{_WENT_OVER},
+together AS (
+    SELECT DISTINCT symbols, unnest(generate_series(greatest(first, $since::DATE), last, INTERVAL 1 DAY))::DATE AS origin
+    FROM went_over
+),
 each AS (
-    SELECT symbol, origin FROM issued
+    SELECT symbol, origin FROM issued WHERE origin >= $since::DATE
     UNION SELECT unnest(string_split(symbols, ',')), origin FROM together
 )
 SELECT origin FROM each SEMI JOIN (SELECT unnest($symbols) AS symbol) USING (symbol)
@@ -108,15 +119,15 @@ def score_settled(tx: Tx, origin: date, run_id: str, scored_at: datetime) -> int
 
 def last_origins(con: duckdb.DuckDBPyConnection, until: date | None = None, besides: str | None = None) -> dict[str, date]:
     """For each symbol the last origin (at or before ``until``) at which it was done: it has a forecast from there, or a
-    completed run that issued forecasts from there was to forecast it as well and left it out. The run ``besides`` does not
-    count."""
+    completed run that was to forecast it went over that day and left it out. The run ``besides`` does not count."""
     return dict(con.execute(_LAST_DONE, {"until": until, "besides": besides}).fetchall())
 
 
 def origins_done(
     con: duckdb.DuckDBPyConnection, symbols: Collection[str], since: date, besides: str | None = None
 ) -> list[date]:
-    """The origins from ``since`` at which each of ``symbols`` was done, in the sense of ``last_origins``; oldest first."""
+    """The days from ``since`` at which each of ``symbols`` was done, in the sense of ``last_origins``; oldest first. Days that
+    are no sessions may be among them."""
     wanted = {"symbols": sorted(set(symbols)), "since": since, "besides": besides}
     return [row[0] for row in con.execute(_ALL_DONE, wanted).fetchall()]
 

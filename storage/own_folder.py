@@ -5,10 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_LONG_AGO = 24 * 3600.0  # seconds
 
 
 @contextmanager
@@ -28,10 +31,21 @@ def clear_abandoned(parent: Path, prefix: str) -> None:
         with suppress(OSError):
             descriptor = os.open(folder, os.O_RDONLY)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                if _abandoned(descriptor):
+                    shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(descriptor)
+
+
+def _abandoned(descriptor: int) -> bool:
+    """Whether nobody has it locked; where folders cannot be locked, whether nothing was made in it for a day."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a network file system
+        return time.time() - os.fstat(descriptor).st_mtime > _LONG_AGO
+    return True
 
 
 def _made(parent: Path, prefix: str) -> tuple[Path, int]:

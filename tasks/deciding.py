@@ -6,7 +6,8 @@ missed ones before it oldest first, or the sentence that says why there is nothi
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -40,6 +41,25 @@ def sessions_due(calendar: str, origin: date, done: Collection[date], most: int,
     known = set(done)
     between = sessions_between(calendar, first, origin).astype("datetime64[D]").astype(object)
     return Due((*(day for day in between if day < origin and day not in known), origin), before)
+
+
+def pace_of(symbols: Collection[str]) -> str:
+    """The calendar that sets the pace: that of most of the symbols; the default one where there are none."""
+    from forecasting.sessions import DEFAULT_CALENDAR, calendar_of
+
+    counted = Counter(sorted(calendar_of(symbol) for symbol in symbols)).most_common(1)
+    return counted[0][0] if counted else DEFAULT_CALENDAR
+
+
+def last_for_all(pace: str, finals: Mapping[str, date]) -> date:
+    """The last session of the calendar ``pace`` such that no exchange has one at or before it that is not over and settled.
+
+    ``finals`` are the last such sessions of each exchange. One that is closed for days holds nobody back meanwhile.
+    """
+    from forecasting.sessions import add_sessions
+
+    first_open = min(add_sessions(calendar, final, 1) for calendar, final in finals.items())
+    return add_sessions(pace, first_open, -1)
 
 
 def nothing_to_do(calendar: str, now: datetime, origin: date, final_after_minutes: int) -> str:

@@ -37,7 +37,7 @@ def has_content(home: Home) -> bool:
     """Whether anything was stored in ``home``, or is damaged beyond being there."""
     from storage.exchange import begun
 
-    return home.database.exists() or home.manifest.exists() or begun(home)
+    return any(path.exists() for path in (home.database, home.manifest, home.snapshot)) or begun(home)
 
 
 @step(DATABASE)

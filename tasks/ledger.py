@@ -11,7 +11,7 @@ from tasks.engine import step
 from tasks.learning import model_of
 from tasks.market import data_digest, macro_of, market_of
 from tasks.policies import COMPUTE, DATABASE
-from tasks.run import Receipt, Run, refusal_of, refusal_rows, short_digest
+from tasks.run import CLOSED, Receipt, Refusal, Run, refusal_of, refusal_rows, short_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +78,7 @@ def forecast(run: Run, sessions: Sessions) -> Receipt:
         first = next(iter(late.values()))
         raise first if len(late) == 1 else DataError(f"none of {len(late)} symbols can be forecast from {run.origin}; {first}")
     for symbol, error in late.items():  # on a day long past a symbol may simply not have begun yet
-        run.refuse(refusal_of(symbol, error))
+        run.refuse(_closed(symbol, run.origin) or refusal_of(symbol, error))
     used, origin = sorted({*model.market_symbols, *run.symbols}), frame["origin"].dt.date
     digests = {session: data_digest(inputs.panel, macro, used, session) for session in sessions}
     first = min(model.spec.horizons)
@@ -98,6 +98,16 @@ def forecast(run: Run, sessions: Sessions) -> Receipt:
             rows_late = refusal_rows([run.refusals[symbol] for symbol in late], run.origin)
             append_quarantine(tx, rows_late, run.source_name or "stored", run.now)
     return Receipt(rows, text=f"{rows:,} forecasts" + (f"; wild answers of rivals: {wild}" if wild else ""))
+
+
+def _closed(symbol: str, origin: date) -> Refusal | None:
+    """Why it cannot have a forecast from ``origin``, where that is no session of its exchange."""
+    from forecasting.sessions import calendar_of, is_session
+
+    calendar = calendar_of(symbol)
+    if is_session(calendar, origin):
+        return None
+    return Refusal(symbol, CLOSED, f"{symbol} gets no forecast from {origin}, which is no session of {calendar}")
 
 
 def _without_the_wild(frame: pd.DataFrame, refused: list[Refused], serving: str) -> tuple[pd.DataFrame, list[Refused], int]:

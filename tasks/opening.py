@@ -11,13 +11,14 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from typing import Any
 
-from forecasting.errors import InputError, NextcloseError, NoSession, SettingError
+from forecasting.errors import InputError, NextcloseError, NoSession, SettingError, StorageError
 from sources.base import Source
 from storage.home import Home, disk_errors
 from storage.runs import finish_attempt, run_done, start_attempt
 from storage.store import Store, open_store
 from tasks.clock import now_utc
 from tasks.clusters import require_runner
+from tasks.deciding import last_for_all, pace_of
 from tasks.failing import raise_together
 from tasks.listening import tell
 from tasks.macro import macro_identity
@@ -53,6 +54,7 @@ class Asked:
     force_retrain: bool = False
     extra: tuple[str, ...] = ()  # whatever else makes this run another one than its like
     every_time: bool = False  # ask the source even if a run like this was completed; see ``settle_on_what_came``
+    said_once: bool = False  # a person's word: one that was completed and never published is only published when it is repeated
 
 
 @contextmanager
@@ -76,7 +78,7 @@ def _opened(asked: Asked, home: Home, settings: Settings, now: datetime) -> Iter
     db = open_store(home, settings.storage.memory_mb)
     symbols = _symbols(asked, settings, source, db)
     finals = _finals(symbols, settings, now)
-    final = min(finals.values())
+    final = last_for_all(pace_of(symbols), finals)
     origin, rows = _origin(asked, source, db, symbols, final)
     identity = "stored" if ranked is None else ranked.identity() + macro_identity(settings)
     identity += f" {own}" if own else ""  # a changed file of features makes another run
@@ -84,7 +86,7 @@ def _opened(asked: Asked, home: Home, settings: Settings, now: datetime) -> Iter
     with ExitStack() as burst, ExitStack() as held:  # the file is opened once for all that is written at the start and the end
         lease = held.enter_context(db.lease(f"{asked.flow} of {origin}"))
         burst.enter_context(db.kept_open())
-        run_id, already, last = _run_id(db, base, asked.every_time)
+        run_id, already, last = _run_id(db, base, asked.every_time, asked.said_once)
         run = Run(
             flow=asked.flow, run_id=run_id, home=home, settings=settings, db=db, lease=lease, now=now, final=final,
             finals=finals, origin=origin, symbols=symbols, ranked=ranked, replay=asked.replay,
@@ -207,7 +209,20 @@ def _session_at(wanted: date, symbols: tuple[str, ...]) -> date:
     )
 
 
-def _run_id(db: Store, base: tuple, every_time: bool) -> tuple[str, dict[str, Any] | None, dict[str, Any] | None]:
+def _shown(db: Store, run_id: str) -> bool:
+    """Whether readers have what the run left."""
+    from storage.snapshot import open_snapshot
+
+    try:
+        with open_snapshot(db.home) as con:
+            return run_done(con, run_id) is not None
+    except StorageError:
+        return False
+
+
+def _run_id(
+    db: Store, base: tuple, every_time: bool, said_once: bool = False
+) -> tuple[str, dict[str, Any] | None, dict[str, Any] | None]:
     """The id of this run, its stored row where it was completed before, and the row of the one before it.
 
     A completed run in which symbols failed for a reason that can pass (rate limit, no answer) may be followed by another
@@ -221,6 +236,6 @@ def _run_id(db: Store, base: tuple, every_time: bool) -> tuple[str, dict[str, An
             if row is None:
                 return run_id, None, last
             again = (row["reason"] or "").startswith(MAY_PASS) and turn < WAITING_MOST
-            if not (every_time or again):
+            if not (every_time or again) or (said_once and not _shown(db, run_id)):
                 return run_id, row, last
     raise AssertionError("unreachable")

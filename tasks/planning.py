@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from tasks.deciding import sessions_due
+from tasks.deciding import pace_of, sessions_due
 from tasks.run import Run
 
+BACK = 20  # sessions that a symbol may be behind the others and has only missed them
 GROUP = 20  # sessions forecast in one step: few enough to see progress, many enough for tens of steps a run
 
 
@@ -36,7 +37,7 @@ def plan_days(run: Run, sessions: list[date] | None = None) -> list[Days]:
 
 def missed_sessions(run: Run) -> list[date]:
     """The sessions up to the run's origin at which some of its symbols were not done yet, oldest first; the origin is always
-    among them. A symbol that no run ever looked at has missed nothing."""
+    among them. A symbol that no run ever looked at, or none for long, has missed nothing: it is new, or is back."""
     from forecasting.sessions import add_sessions
     from storage.ledger import last_origins, origins_done
 
@@ -46,12 +47,23 @@ def missed_sessions(run: Run) -> list[date]:
             done = origins_done(con, run.symbols, add_sessions(calendar, run.origin, -run.replay), besides=run.run_id)
         else:
             last = last_origins(con, until=run.origin, besides=run.run_id)
-            done = sorted(last[symbol] for symbol in run.symbols if symbol in last)[:1]
+            done = _begin_of_missed(calendar, [last[symbol] for symbol in run.symbols if symbol in last])
     most = run.settings.catching.most_sessions
     due = sessions_due(calendar, run.origin, done, most, run.replay)
     if due.before is not None:
         run.note(f"more than {most} sessions were missed; those before {due.before} stay without forecast")
     return list(due.sessions)
+
+
+def _begin_of_missed(calendar: str, last: list[date]) -> list[date]:
+    """After which session symbols that were done ``last`` at these have missed some: the first, but for symbols more than
+    ``BACK`` sessions behind half of them; [] where there are none."""
+    from forecasting.sessions import add_sessions
+
+    if not last:
+        return []
+    half = sorted(last)[(len(last) - 1) // 2]
+    return [min(day for day in last if day >= add_sessions(calendar, half, -BACK))]
 
 
 def sessions_without_forecast(run: Run, start: date) -> list[date]:
@@ -118,17 +130,15 @@ def _trained_before(run: Run) -> list[date]:
 
 
 def _called_before(run: Run) -> list[date]:
-    """The origins at which the watch of earlier runs asked for a training."""
+    """The origins at which the watch of earlier runs asked for a training that was not made since."""
     from storage.drift import training_calls
+    from storage.registry import trained_origins
 
     with run.db.reading() as con:
-        return training_calls(con, besides=run.run_id)
+        trained = trained_origins(con, besides=run.run_id)
+        return [call for call in training_calls(con, besides=run.run_id) if not any(origin >= call for origin in trained)]
 
 
 def calendar_of_run(run: Run) -> str:
     """The calendar that sets the pace: that of most of the symbols."""
-    from collections import Counter
-
-    from forecasting.sessions import calendar_of
-
-    return Counter(sorted(calendar_of(symbol) for symbol in run.symbols)).most_common(1)[0][0]
+    return pace_of(run.symbols)

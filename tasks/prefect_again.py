@@ -1,6 +1,7 @@
 """A run of a deployment that meets another one at work comes again later: whose work the other does, it cannot know.
 
-Prefect would keep it as Cancelled, and a weekly run that met a daily one would not happen that week, without a word.
+Prefect would keep it as Cancelled, and a weekly run that met a daily one would not happen that week, without a word. A person's
+word does not come again: by then that person may have said another.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ log = logging.getLogger(__name__)
 NAME = "Already running"
 AFTER = timedelta(minutes=10)
 MOST = 18  # times, three hours
+WORDS = frozenset({"promote", "rollback"})  # flows that are a person's word
 _MARK = "again-"  # a tag that counts them
 
 
 def state_of_beaten(error: AlreadyRunning) -> State:
     """Cancelled, after the deployment's next try was put on the schedule; failed, which is told, where it was tried ``MOST``
-    times; cancelled for good where no deployment started it: whoever did reads it."""
+    times; cancelled for good where no deployment started it, or it is a person's word: whoever did reads it."""
     from prefect.states import Cancelled, Failed
 
     try:
         return _again(error)
     except Exception as trouble:  # the server's troubles are not the data's
         log.warning("the run could not be put on the schedule again: %s", trouble)
-        failed = Failed if _of_a_deployment() else Cancelled
-        return failed(name=NAME, message=str(error))
+        return Failed(message=str(error)) if _of_a_deployment() else Cancelled(name=NAME, message=str(error))
 
 
 def times_before(tags: list[str]) -> int:
@@ -57,9 +58,10 @@ def _again(error: AlreadyRunning) -> State:
         mine: Any = client.read_flow_run(flow_run.id)
         if mine.deployment_id is None:
             return Cancelled(name=NAME, message=str(error))
-        if times_before(mine.tags) >= MOST:
-            hours = MOST * AFTER / timedelta(hours=1)
-            return Failed(name=NAME, message=f"{error}; given up after {hours:g} hours")
+        if flow_run.flow_name in WORDS:
+            return Cancelled(name=NAME, message=f"{error}; nothing was done, say it again then")
+        if times_before(mine.tags) >= MOST:  # without a name of its own: the automations listen for "Failed"
+            return Failed(message=f"{error}; given up after {MOST * AFTER / timedelta(hours=1):g} hours")
         at = now_utc() + AFTER
         client.create_flow_run_from_deployment(
             mine.deployment_id, parameters=mine.parameters, state=Scheduled(scheduled_time=at), tags=tags_of_next(mine.tags),

@@ -38,7 +38,10 @@ class Fact:
 def facts_of(flow: str, report: dict[str, Any], whole: bool = True) -> list[Fact]:
     """What a report says that somebody may want to be told. ``whole``: of all symbols, up to the last session that is over."""
     found, decision, origin = [], report.get("decision"), report.get("origin")
-    if flow == "daily" and whole and _served(report):
+    behind = flow == "daily" and whole and report.get("final") not in (None, origin)
+    if behind:
+        found.append(Fact(DATA_STALE, f"the newest session of {report['source']} is {origin}, and {report['final']} is over"))
+    if flow == "daily" and whole and _served(report) and not behind:
         done = report.get("nothing_to_do") or f"forecasts from the close of {origin} for {len(_served(report))} symbols"
         found.append(Fact(DAY_DONE, done))
     if decision and str(decision.get("origin")) == origin and not report.get("already_done"):

@@ -7,7 +7,7 @@ from tasks.engine import step
 from tasks.ingest import landed_digest
 from tasks.opening import MAY_PASS, code_version
 from tasks.policies import DATABASE
-from tasks.run import INACTIVE, PASSING_KINDS, Receipt, Refusal, Run
+from tasks.run import AS_IT_SHOULD_BE, PASSING_KINDS, Receipt, Refusal, Run
 
 
 @step(DATABASE)
@@ -59,7 +59,7 @@ def publish(run: Run) -> Receipt:
 
 def _status(run: Run) -> str:
     """'degraded' where a symbol was left out that should have come."""
-    return "degraded" if any(refusal.reason != INACTIVE for refusal in run.refusals.values()) else "completed"
+    return "degraded" if any(refusal.reason not in AS_IT_SHOULD_BE for refusal in run.refusals.values()) else "completed"
 
 
 def _recall_refusals(run: Run) -> None:

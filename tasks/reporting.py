@@ -14,8 +14,8 @@ _RULE = ("rule", "severity", "symbols", "rows", "example")
 
 
 def report_of(run: Run) -> dict[str, Any]:
-    """The run as plain values: run_id, flow, origin, status, home, nothing_to_do, forecasts, serving, decision, drift, refused,
-    quality, notes, plots, digest."""
+    """The run as plain values: run_id, flow, origin, final (the last session that is over), status, home, nothing_to_do,
+    forecasts, serving, decision, drift, refused, quality, notes, plots, digest."""
     from storage.drift import findings_at
     from storage.ledger import read_forecasts
     from storage.manifest import content_digest
@@ -42,6 +42,7 @@ def report_of(run: Run) -> dict[str, Any]:
         "run_id": run.run_id,
         "flow": run.flow,
         "origin": str(run.origin),
+        "final": str(run.final),
         "status": row.get("status", "completed"),
         "already_done": run.already is not None,
         "nothing_to_do": _why_nothing(run),

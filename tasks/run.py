@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 
 
 #: Reasons that can be gone when a live source is asked again later; a symbol is stale until its bar of the day comes in.
-PASSING_KINDS = frozenset({"stale_symbol", "budget_spent", *(kind.kind for kind in SourceError.__subclasses__() if kind.retry)})
+PASSING_KINDS = frozenset(
+    {"stale_symbol", "budget_spent", "blocked", *(kind.kind for kind in SourceError.__subclasses__() if kind.retry)}
+)
 
 
 #: The reason why a symbol that no longer trades is left out: nothing went wrong, the run is as good as it can be.
 INACTIVE = "inactive"
+#: The same of one whose exchange has no session at the origin.
+CLOSED = "exchange_closed"
+AS_IT_SHOULD_BE = frozenset({INACTIVE, CLOSED})
 
 
 @dataclass(frozen=True)

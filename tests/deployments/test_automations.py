@@ -78,6 +78,16 @@ def test_wanted__each_case_of_the_operator_has_one():
     assert missing.trigger.expect == {DAY_DONE}
 
 
+def test_zombie__is_no_run_that_ended_under_a_name_of_ours():
+    """An event is called after the name of the state. A run that is given up must be heard as failed."""
+    from prefect.states import Failed
+
+    triggers = {one.name: one.trigger for one in wanted(Notify())}
+    for name in ("Completed", "Nothing to do", "Degraded", "Already running", "Skipped"):
+        assert f"prefect.flow-run.{name}" in triggers["zombie run"].expect, name
+    assert f"prefect.flow-run.{Failed().name}" in triggers["failed run"].expect
+
+
 def test_payload__is_json_whatever_the_sentence_says():
     """Rendered by the template engine that Prefect uses, with a sentence full of what breaks JSON, HTML and templates."""
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -106,6 +116,9 @@ def test_facts__of_a_day():
     ]
     assert facts_of("daily", report, whole=False)[0].event == GATE_CLOSED  # some symbols, or a session of the past
     assert facts_of("daily", report | {"forecasts": []})[0].event == GATE_CLOSED
+    dead = report | {"source": "files", "final": "2026-11-23", "decision": None, "refused": []}
+    assert facts_of("daily", dead) == [Fact(DATA_STALE, "the newest session of files is 2026-11-20, and 2026-11-23 is over")]
+    assert facts_of("daily", dead | {"final": "2026-11-20"})[0].event == DAY_DONE
     again = report | {"already_done": True, "nothing_to_do": "2026-11-21 (Saturday) is no session of XNYS", "refused": []}
     assert facts_of("daily", again) == [Fact(DAY_DONE, "2026-11-21 (Saturday) is no session of XNYS")]
     assert facts_of("daily", report | {"decision": report["decision"] | {"origin": "2026-08-01"}, "refused": []})[1:] == []

@@ -168,6 +168,16 @@ def test_environment__is_closed_whatever_the_callers_says(tmp_path):
     assert "PREFECT_SERVER_API_AUTH_STRING" not in flows
 
 
+@pytest.mark.parametrize(
+    ("said", "made"), [("*", "*"), ("", "127.0.0.1"), ("intranet,10.0.0.0/8", "intranet,10.0.0.0/8,127.0.0.1")]
+)
+def test_environment__asks_no_proxy_for_the_server_itself(tmp_path, said, made):
+    settings = Settings()
+    address = address_of(settings.serve, chosen_password=False)
+    for one in (server_environment, flows_environment):
+        assert one({"no_proxy": said}, tmp_path, settings.serve, address, "nextclose:secret-secret")["no_proxy"] == made
+
+
 def test_environment__takes_postgres_by_setting(tmp_path):
     settings = read_settings(tmp_path / "none.toml", {"NEXTCLOSE_SERVE__DATABASE": "postgresql+asyncpg://u:p@db/prefect"})
     address = address_of(settings.serve, chosen_password=False)

@@ -62,17 +62,21 @@ def test_runs__that_were_due_and_ask_for_something_else_come_one_after_another()
     tsla = run(DAILY, StateType.SCHEDULED, 0, 1, {"request": {"symbols": ["TSLA"]}}, scheduled=False)
     days = [run(DAILY, StateType.SCHEDULED, 0, hour) for hour in (2, 3)]
     steps = decide([tsla, *days], {DAILY})
-    assert [(step.run, step.do, step.minutes) for step in steps] == [(days[0].id, "skip", 0), (tsla.id, "postpone", 10)]
+    assert [(step.run, step.do, step.minutes) for step in steps] == [(days[0].id, "skip", 0), (tsla.id, "postpone", 60)]
 
 
-def test_words__of_a_person_are_all_heard():
-    """Not 'the newest catches up': one rejects a model, the next promotes another."""
-    words = [run(PROMOTE, StateType.SCHEDULED, 0, hour, {"model_id": "ab"}, scheduled=False) for hour in (1, 2, 3)]
-    steps = decide(words, {DAILY})
-    assert [(step.run, step.do, step.minutes) for step in steps] == [
-        (words[1].id, "postpone", 10),
-        (words[2].id, "postpone", 20),
-    ]
+def test_words__of_a_person_are_all_heard_each_once():
+    """Not 'the newest catches up': one rejects a model, the next promotes another, and once more; a second press of the same is
+    the same word."""
+    models = [(1, "ab"), (2, "cd"), (3, "ef"), (4, "ab")]
+    words = [run(PROMOTE, StateType.SCHEDULED, 0, hour, {"model_id": model}, scheduled=False) for hour, model in models]
+    steps = {step.run: (step.do, step.minutes) for step in decide(words, {DAILY})}
+    assert steps == {words[0].id: ("skip", 0), words[2].id: ("postpone", 60), words[3].id: ("postpone", 120)}
+
+
+def test_run__that_was_due_waits_for_one_of_its_deployment_that_is_begun_again():
+    died, due = run(DAILY, StateType.RUNNING, asks={"request": {"symbols": ["TSLA"]}}), run(DAILY, StateType.SCHEDULED, 0, 1)
+    assert [(step.run, step.do) for step in decide([due, died], {DAILY})] == [(died.id, "begin again"), (due.id, "postpone")]
 
 
 def test_run__that_met_another_one_is_tried_again_and_counted():

@@ -15,6 +15,7 @@ from storage.home import Home
 from storage.reading import ask
 from storage.snapshot import open_snapshot
 from storage.verify import verify
+from tasks.prefect_again import MOST
 from tests.deployments.conftest import wait_for
 
 
@@ -146,6 +147,13 @@ def test_serve__run_that_meets_another_one_at_work_comes_again(served):
 
     with hold_lease(Home(served.home), Database(Home(served.home)), "daily of 2021-04-05"):
         ended = served.ended(served.trigger("retrain/weekly-retrain", {"force": False}))
+        retrain = served.ask("GET", "/deployments/name/retrain/weekly-retrain")["id"]
+        often = {"parameters": {"request": {"force": False}}, "tags": [f"again-{MOST}"]}
+        given_up = served.ended(served.ask("POST", f"/deployments/{retrain}/create_flow_run", json=often)["id"])
+        word = served.ended(served.trigger("rollback/rollback", {"reason": "it went wrong"}))
+    assert given_up["state"]["name"] == "Failed" and given_up["state"]["message"].endswith("given up after 3 hours")
+    assert word["state"]["type"] == "CANCELLED" and word["state"]["message"].endswith("nothing was done, say it again then")
+    assert served.ask("POST", "/flow_runs/filter", json={"flow_runs": {"tags": {"all_": [f"again-{MOST + 1}"]}}}) == []
     assert (ended["state"]["type"], ended["state"]["name"]) == ("CANCELLED", "Already running")
     wanted = {"flow_runs": {"tags": {"all_": ["again-1"]}}}
     [again] = served.ask("POST", "/flow_runs/filter", json=wanted)

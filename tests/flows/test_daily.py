@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pandas as pd
 import pytest
 
 import flows.entry
 from flows.daily import daily
 from flows.parameters import Daily
 from forecasting.errors import AlreadyRunning, InputError, NoSession, NotEnoughHistory, SettingError, SourceDown, UnknownSymbol
+from forecasting.sessions import is_session
 from sources.registry import _registered
 from storage.apart import TRIED
 from storage.database import Database
@@ -132,6 +134,20 @@ def test_daily__symbol_that_was_left_out_or_is_new_has_missed_nothing(copied):
     again = daily(Daily(home=str(copied), origin="2021-04-05", symbols=["AAA", "ZZZZ", "YYYY"]))
     steps = f"SELECT step FROM store.steps WHERE run_id = '{again['run_id']}' AND step LIKE 'forecast/%'"
     assert rows(copied, steps) == [("forecast/2021-04-05..2021-04-05",)]
+
+
+def test_daily__symbol_whose_exchange_is_closed_stops_nobody_and_is_no_failure(tmp_path):
+    """6 April 2021: Hong Kong is closed since Good Friday. The others go on; 0700.HK is left out with that reason."""
+    home, closed = tiny_home(tmp_path / "home"), ("2021-04-05", "2021-04-06")
+    bars = tiny_bars(sessions=317)  # up to 6 April
+    hong_kong = bars[(bars["symbol"] == "CCC") & ~bars["session"].isin(closed)]
+    hong_kong = hong_kong[[is_session("XHKG", day) for day in hong_kong["session"]]].assign(symbol="0700.HK")
+    path = prices_file(tmp_path / "prices.csv", pd.concat([bars, hong_kong]))
+    asked = {"source": "files", "source_options": {"path": str(path)}, "symbols": [*SYMBOLS, "0700.HK"]}
+    report = daily(Daily(home=str(home), **asked))
+    assert (report["origin"], report["status"]) == ("2021-04-06", "completed")
+    assert {f["symbol"] for f in report["forecasts"]} == set(SYMBOLS)
+    assert [(r["symbol"], r["reason"]) for r in report["refused"]] == [("0700.HK", "exchange_closed")]
 
 
 def test_daily__on_the_day_itself_is_live_and_later_is_backfill(tmp_path, monkeypatch):

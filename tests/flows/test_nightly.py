@@ -25,3 +25,10 @@ def test_nightly__backs_up_and_removes_its_own_of_the_same_day(copied):
 def test_nightly__before_the_first_day_has_nothing_to_do(tmp_path):
     assert nightly(Nightly(home=str(tmp_path)))["nothing_to_do"].endswith("the first daily run does it")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nightly__of_a_home_that_lost_its_database_fails(copied):
+    (copied / "nextclose.duckdb").unlink()
+    (copied / "manifest.json").unlink()
+    with pytest.raises(DatabaseCorrupt, match="run `nextclose recover`"):
+        nightly(Nightly(home=str(copied)))

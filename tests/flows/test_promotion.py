@@ -23,7 +23,7 @@ from flows.parameters import Daily, Ingest, Promote, Retrain, Rollback
 from flows.promote import promote
 from flows.retrain import retrain
 from flows.rollback import rollback
-from forecasting.errors import InputError, UntrustedModel
+from forecasting.errors import InputError, StorageError, UntrustedModel
 from forecasting.judging.gate import Check, Decision, decide
 from storage.approvals import model_called, served_before
 from storage.database import Database
@@ -236,6 +236,25 @@ def test_rollback__goes_one_step_further_back_each_time(home, second):
         rollback(Rollback(home=str(home), reason="back"))  # to the model of 31 March, where that was another
     except InputError as error:
         assert "nobody served before" in str(error) and rows(home, "SELECT count(*) FROM store.serving") == before
+
+
+def test_rollback__that_was_not_published_is_only_published_when_it_is_typed_again(home, second, monkeypatch):
+    """The disk is full at the publish, after the word was stored; the error says to run again."""
+    import flows.rollback
+
+    first = serving(home)
+    for forecaster in ("drift", "ridge"):
+        promote(Promote(home=str(home), model=second[1], forecaster=forecaster, reason="a try"))
+
+    def full(run) -> None:
+        raise StorageError("disk full")
+
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="disk full"):
+        patch.setattr(flows.rollback, "publish", full)
+        rollback(Rollback(home=str(home), reason="back"))
+    for wanted in ((second[1], "drift"), first):
+        report = rollback(Rollback(home=str(home), reason="back"))
+        assert (report["serving"]["model_id"], report["serving"]["forecaster"]) == wanted == serving(home)
 
 
 def test_served_before__reads_the_past_as_a_pile(home):

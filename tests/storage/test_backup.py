@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, InputError, StorageError
-from storage.backup import CARD, PARTIAL, Backup, back_up, backups, problems, prune, read_backup, restore
+from storage.backup import CARD, PARTIAL, Backup, _seal, back_up, backups, problems, prune, read_backup, restore
 from storage.bars import append_bars
 from storage.connection import open_database
 from storage.database import Database
 from storage.home import Home
 from storage.lease import hold_lease
 from storage.manifest import content_digest
-from storage.own_folder import own_folder
+from storage.own_folder import clear_abandoned, own_folder
 from storage.repair import publish_again
 from storage.snapshot import publish
 from storage.verify import verify
@@ -162,10 +164,25 @@ def test_prune__goes_by_the_order_of_making_by_days_and_spares_what_somebody_ask
     assert [backup.path for backup in backups(filled.backups)] == [yesterday, asked, today[1]]
 
 
+def test_prune__counts_those_of_an_older_release_which_do_not_say_who_asked(filled):
+    """Two nights and two of one afternoon of an older release, then two nights of this one: four are kept."""
+    made = [nightly(filled, NOW + timedelta(hours=hours)).path for hours in (0, 24, 31, 32, 48, 72)]
+    for path in made[:4]:
+        card = json.loads((path / CARD).read_text())
+        body = {name: value for name, value in card.items() if name not in ("number", "by_hand", "seal")}
+        (path / CARD).chmod(0o644)
+        (path / CARD).write_text(json.dumps({**body, "seal": _seal(body)}))
+    assert prune(filled.backups, 6) == []
+    assert prune(filled.backups, 4) == made[:2]
+
+
 def test_backup__and_what_is_brought_back_from_it_show_secrets_to_nobody(filled, tmp_path):
     """Settings with a password, for their owner alone (0600), are so in the backup, in one that links to it, and in a home."""
+    filled.settings.chmod(0o644)
+    older = back_up(filled, tmp_path / "elsewhere", NOW - timedelta(days=1))  # as a release did that kept no modes
     filled.settings.chmod(0o600)
     made = [back_up(filled, tmp_path / "elsewhere", NOW + timedelta(days=day)) for day in range(2)]
+    assert (older.path / "settings.toml").stat().st_mode & 0o777 == 0o644
     restore(Home(tmp_path / "new"), made[1])
     folders, files = [backup.path for backup in made], [backup.path / "settings.toml" for backup in made]
     assert [path.stat().st_mode & 0o777 for path in folders] == [0o700, 0o700]
@@ -180,6 +197,21 @@ def test_backup__beside_another_into_the_same_folder_leaves_it_alone(filled):
         made = back_up(filled, filled.backups, NOW)
         assert sorted(path.name for path in filled.backups.iterdir()) == sorted([other.name, made.path.name])
     assert [path.name for path in filled.backups.iterdir()] == [made.path.name]
+
+
+def test_backup__where_folders_cannot_be_locked_clears_away_what_is_old(filled, monkeypatch):
+    """As on a network file system: what was begun lately may be at work, what nothing was made in for a day is not."""
+    import fcntl
+
+    def refused(descriptor, how):
+        raise OSError(9, "Bad file descriptor")
+
+    for name, hours in ((f"{PARTIAL}new", 1), (f"{PARTIAL}old", 30)):
+        (filled.backups / name).mkdir(parents=True)
+        os.utime(filled.backups / name, times=(time.time() - 3600 * hours,) * 2)
+    monkeypatch.setattr(fcntl, "flock", refused)
+    clear_abandoned(filled.backups, PARTIAL)
+    assert [path.name for path in filled.backups.iterdir()] == [f"{PARTIAL}new"]
 
 
 def test_second_backup__links_what_has_not_changed(filled):

@@ -53,20 +53,33 @@ def test_append_forecasts__the_first_issue_wins(db, lease):
 
 
 def test_origin__is_done_for_a_symbol_that_has_a_forecast_or_was_left_out_of_a_completed_run(db, lease):
-    """Run A of X, Y and Z left Z out on the 1st; run B of X alone is of the 4th; run C, not completed, did X on the 5th."""
-    _issue(db, lease, forecasts(*((s, "2024-03-01", 1, "2024-03-04", "lstm") for s in "XY")).assign(run_id="A"), "a")
-    _issue(db, lease, forecasts(("X", "2024-03-04", 1, "2024-03-05", "lstm")).assign(run_id="B"), "b")
-    _issue(db, lease, forecasts(("X", "2024-03-05", 1, "2024-03-06", "lstm")).assign(run_id="C"), "c")
-    with db.writing(lease, "A", "complete") as tx:
-        for run_id, symbols in (("A", "X,Y,Z"), ("B", "X")):
-            record_run(tx, Run(run_id, "daily", date(2024, 3, 4), "completed", None, "files", symbols, "", "", "", "live",
-                               MONDAY, MONDAY))  # fmt: skip
-    first, fourth, fifth = date(2024, 3, 1), date(2024, 3, 4), date(2024, 3, 5)
+    """Run A of X, Y and Z left Z out on the 1st; run B of X alone is of the 4th; run C, not completed, did X on the 5th; a
+    backfill of X and Y, which was not listed yet, went over the last days of February and stored nothing new."""
+
+    def ran(run_id: str, first: str, last: str, *symbols: str, completed: str = "") -> None:
+        days = pd.Series([first, last]).drop_duplicates()
+        frame = pd.concat([forecasts(*((s, day, 1, "2024-03-06", "lstm") for s in symbols)) for day in days])
+        with db.writing(lease, run_id, f"forecast/{first}..{last}") as tx:
+            append_forecasts(tx, frame)
+            if completed:
+                record_run(tx, Run(run_id, "daily", date(2024, 3, 4), "completed", None, "files", completed, "", "", "", "live",
+                                   MONDAY, MONDAY))  # fmt: skip
+
+    ran("W", "2024-02-27", "2024-02-28", "X")
+    ran("A", "2024-03-01", "2024-03-01", "X", "Y", completed="X,Y,Z")
+    ran("B", "2024-03-04", "2024-03-04", "X", completed="X")
+    ran("C", "2024-03-05", "2024-03-05", "X")
+    past, first, fourth, fifth = date(2024, 2, 27), date(2024, 3, 1), date(2024, 3, 4), date(2024, 3, 5)
     with db.reading() as con:
         assert last_origins(con) == {"X": fifth, "Y": first, "Z": first}
         assert last_origins(con, besides="C") == last_origins(con, until=fourth) == {"X": fourth, "Y": first, "Z": first}
         assert origins_done(con, ["X"], first) == [first, fourth, fifth] and origins_done(con, ["X"], fourth) == [fourth, fifth]
         assert origins_done(con, ["X", "Y", "Z"], first) == [first] and origins_done(con, ["X", "NEW"], first) == []
+        assert origins_done(con, ["X", "Y"], past) == [first]
+    ran("backfill", "2024-02-27", "2024-02-28", "X", completed="X,Y")
+    with db.reading() as con:
+        assert origins_done(con, ["X", "Y"], past) == [past, date(2024, 2, 28), first]
+        assert last_origins(con, until=date(2024, 2, 27)) == {"X": past, "Y": past}
 
 
 def test_score_settled__one_forecast_by_hand(db, lease):

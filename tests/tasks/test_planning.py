@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import planning
+from tasks import deciding, planning
 from tasks.settings import settings_of
 
 
@@ -84,3 +84,23 @@ def test_plan__groups_are_small_enough_to_watch():
 )
 def test_plan__keeps_the_pace_of_most_symbols(symbols, calendar):
     assert planning.calendar_of_run(a_run(WEEK[-1], symbols)) == calendar
+
+
+def test_missed__begins_after_the_symbol_furthest_behind_but_for_one_that_is_back():
+    """Eight symbols were done on Friday, one on the Monday before; a tenth that was last wanted in January is as a new one.
+    Where only one of three was done since, the other two have missed two months."""
+    friday, monday, january = days("2021-04-09", "2021-04-05", "2021-01-15")
+    assert planning._begin_of_missed("XNYS", [friday] * 8 + [monday, january]) == [monday]
+    assert planning._begin_of_missed("XNYS", [friday, january, january]) == [january]
+    assert planning._begin_of_missed("XNYS", [friday]) == [friday] and planning._begin_of_missed("XNYS", []) == []
+
+
+def test_last_for_all__exchange_that_is_closed_for_days_holds_nobody_back():
+    """Hong Kong is closed from 17 to 19 February 2026, New York on the 16th. On the evening of the 17th in New York it goes on;
+    on the morning of the 13th there, Hong Kong's 13th is over and New York's is not."""
+    evening = dict(zip(("XHKG", "XNYS"), days("2026-02-16", "2026-02-17"), strict=True))
+    assert deciding.last_for_all("XNYS", evening) == date(2026, 2, 17)
+    assert deciding.last_for_all("XHKG", evening) == date(2026, 2, 16)
+    morning = dict(zip(("XHKG", "XNYS"), days("2026-02-13", "2026-02-12"), strict=True))
+    assert deciding.last_for_all("XNYS", morning) == deciding.last_for_all("XHKG", morning) == date(2026, 2, 12)
+    assert deciding.pace_of(["AAPL", "0700.HK", "MSFT"]) == "XNYS" and deciding.pace_of([]) == "XNYS"
