@@ -14,16 +14,21 @@ if TYPE_CHECKING:
 RANK_KEY = ("symbol", "origin", "horizon", "forecaster")
 LATE_DAYS = 14  # a symbol whose bar is still missing by then was delisted or halted: the others are ranked without it
 
-# A rank needs the whole company: symbols that were ranked together are scored in one go, when all of them settled, or
+# A rank needs the whole company: symbols that one run ranked together are scored in one go, when all of them settled, or
 # LATE_DAYS after the target session with four fifths of them. Outcomes are those of the ledger of prices, whatever the
 # forecaster: the close at the target session in the units of the close at the origin, over the latter.
 # Ranked probability score: mean over the fifths of (cumulated probability - whether the outcome lies at or below)^2, as in M6.
 _SCORE = f"""
-WITH due AS (
-    SELECT r.* FROM store.rank_forecasts AS r
-    ANTI JOIN store.rank_scores AS s USING (origin, horizon, forecaster, target_session)
+WITH unscored AS (
+    SELECT r.* FROM store.rank_forecasts AS r ANTI JOIN store.rank_scores AS s USING (symbol, origin, horizon, forecaster)
     WHERE r.target_session <= $origin::DATE
 ),
+scored AS (  -- companies; one of which some were scored waits for nobody any more
+    SELECT DISTINCT r.run_id, r.origin, r.horizon, r.forecaster, r.target_session
+    FROM store.rank_scores AS s JOIN store.rank_forecasts AS r USING (symbol, origin, horizon, forecaster)
+    WHERE s.origin >= (SELECT min(origin) FROM unscored)
+),
+due AS (FROM unscored ANTI JOIN scored USING (run_id, origin, horizon, forecaster, target_session)),
 outcome AS (
     SELECT symbol, origin, horizon, any_value(s.close_at_target / f.close ORDER BY forecaster) AS grew
     FROM store.scores AS s JOIN store.forecasts AS f USING (symbol, origin, horizon, forecaster)
@@ -35,11 +40,11 @@ settled AS (
         count(*) OVER together AS company,
         count(outcome.grew) OVER together AS present
     FROM due LEFT JOIN outcome USING (symbol, origin, horizon)
-    WINDOW together AS (PARTITION BY origin, horizon, forecaster, target_session)
+    WINDOW together AS (PARTITION BY due.run_id, origin, horizon, forecaster, target_session)
 ),
 ranked AS (
     SELECT *, floor((row_number() OVER (
-            PARTITION BY origin, horizon, forecaster, target_session ORDER BY grew, symbol
+            PARTITION BY run_id, origin, horizon, forecaster, target_session ORDER BY grew, symbol
         ) - 1) * 5 / present)::INTEGER + 1 AS fifth
     FROM settled
     WHERE grew IS NOT NULL AND (

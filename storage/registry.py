@@ -249,6 +249,16 @@ def current_serving(con: duckdb.DuckDBPyConnection, until: date | None = None) -
     return None if row is None else Serving(*row)
 
 
+def serving_origins(con: duckdb.DuckDBPyConnection, besides: str | None = None) -> list[date]:
+    """The origins from which somebody began to serve, oldest first; without those of models that ``besides`` trained."""
+    found = con.execute(
+        "SELECT DISTINCT s.origin FROM store.serving AS s "
+        "ANTI JOIN (FROM store.models WHERE run_id = ?) AS own ON own.model_id = s.model_id ORDER BY s.origin",
+        [besides],
+    )
+    return [row[0] for row in found.fetchall()]
+
+
 def trained_origins(con: duckdb.DuckDBPyConnection, besides: str | None = None) -> list[date]:
     """The origins at which models were trained and judged, oldest first; without those of the run ``besides``.
 

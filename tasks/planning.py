@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -31,7 +32,7 @@ def plan_days(run: Run, sessions: list[date] | None = None) -> list[Days]:
     if "plan" not in run.memo:
         due = missed_sessions(run) if sessions is None else sessions
         trained = _trained_before(run)
-        run.memo["plan"] = _grouped(due, trained, run, _called_before(run), _something_new(run, trained))
+        run.memo["plan"] = _grouped(due, trained, run, _called_before(run), _something_new(run, trained), _served_before(run))
     return run.memo["plan"]
 
 
@@ -100,13 +101,18 @@ def _something_new(run: Run, trained: list[date]) -> bool:
 
 
 def _grouped(
-    sessions: list[date], trained: list[date], run: Run, called: list[date] | None = None, anew: bool = False
+    sessions: list[date],
+    trained: list[date],
+    run: Run,
+    called: list[date] | None = None,
+    anew: bool = False,
+    served: Sequence[date] = (),
 ) -> list[Days]:
     from forecasting.sessions import sessions_between
 
     calendar, after, trained = calendar_of_run(run), run.settings.retraining.after_sessions, list(trained)
     groups: list[tuple[list[date], bool]] = []
-    before = None
+    before = last = None
     for day in sessions:
         newest = max((origin for origin in trained if origin <= day), default=None)
         age = None if newest is None else len(sessions_between(calendar, newest, day)) - 1
@@ -114,9 +120,10 @@ def _grouped(
         due = due or any(newest < call <= day for call in called or ())
         if due:
             trained.append(day)
-        if due or not groups or newest != before or len(groups[-1][0]) >= GROUP:
+        other = last is not None and any(last < since <= day for since in served)  # a word put somebody else in service
+        if due or not groups or newest != before or other or len(groups[-1][0]) >= GROUP:
             groups.append(([], due))
-        before = day if due else newest
+        before, last = day if due else newest, day
         groups[-1][0].append(day)
     return [Days(tuple(days), due) for days, due in groups]
 
@@ -127,6 +134,14 @@ def _trained_before(run: Run) -> list[date]:
 
     with run.db.reading() as con:
         return trained_origins(con, besides=run.run_id)
+
+
+def _served_before(run: Run) -> list[date]:
+    """The origins from which, by earlier runs, somebody else serves."""
+    from storage.registry import serving_origins
+
+    with run.db.reading() as con:
+        return serving_origins(con, besides=run.run_id)
 
 
 def _called_before(run: Run) -> list[date]:

@@ -93,6 +93,23 @@ def test_score_ranks__after_two_weeks_the_others_are_ranked_without_one_that_is_
     assert fifths == [("A", 1), ("B", 2), ("C", 3), ("D", 4), ("E", 5), ("F", None)]
 
 
+@pytest.mark.parametrize("settled_between", [False, True])
+def test_score_ranks__companies_of_two_runs_are_two(issued, lease, settled_between):
+    """The first run got five symbols; F to J came two hours later and were ranked among themselves, before or after the first
+    five were scored. All of them fell more than the first five."""
+    first = {"A": 95, "B": 99, "C": 100, "D": 101, "E": 110}
+    late = dict(zip("FGHIJ", (50, 60, 70, 80, 90), strict=True))
+    if settled_between:
+        assert settle(issued, lease, "score", first) == 10
+    with issued.writing(lease, "run2", "forecast") as tx:
+        append_forecasts(tx, forecasts(*[(s, ORIGIN, 1, TARGET, "lstm") for s in late]))
+        append_ranks(tx, ranks(dict.fromkeys(late, (0.2,) * 5)))
+    assert settle(issued, lease, "late", late if settled_between else first | late) == (5 if settled_between else 15)
+    with issued.reading() as con:
+        fifths = con.execute("SELECT symbol, fifth FROM rank_forecasts WHERE forecaster = 'lstm' ORDER BY symbol").fetchall()
+    assert fifths == list(zip("ABCDEFGHIJ", [1, 2, 3, 4, 5] * 2, strict=True))
+
+
 def test_latest_ranks__likeliest_winner_first(issued):
     with issued.reading() as con:
         assert [row[0] for row in con.execute("SELECT symbol FROM latest_ranks").fetchall()] == ["B", "C", "D", "E", "A"]

@@ -104,3 +104,14 @@ def test_last_for_all__exchange_that_is_closed_for_days_holds_nobody_back():
     morning = dict(zip(("XHKG", "XNYS"), days("2026-02-13", "2026-02-12"), strict=True))
     assert deciding.last_for_all("XNYS", morning) == deciding.last_for_all("XHKG", morning) == date(2026, 2, 12)
     assert deciding.pace_of(["AAPL", "0700.HK", "MSFT"]) == "XNYS" and deciding.pace_of([]) == "XNYS"
+
+
+def test_plan__begins_anew_where_somebody_else_was_put_in_service():
+    """A rollback of 7 April, in the middle of five missed sessions: what comes from then on is by whom it put back. One of
+    Easter Sunday, the 4th, is of the session after it."""
+    run = a_run(WEEK[-1])
+    plan = planning._grouped(WEEK, days("2021-03-31"), run, served=days("2021-03-31", "2021-04-07"))
+    assert shape(plan) == [("2021-04-05", 2, False), ("2021-04-07", 3, False)]
+    both = [*days("2021-04-01"), *WEEK]
+    plan = planning._grouped(both, days("2021-03-31"), run, served=days("2021-04-04"))
+    assert shape(plan) == [("2021-04-01", 1, False), ("2021-04-05", 5, False)]
