@@ -6,7 +6,7 @@ No code path updates or deletes a row here (tests/storage/test_ledger.py reads t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,8 @@ ORDER BY origin, symbol, horizon, forecaster
 """
 
 
+Between = Callable[[Collection[str], date, date], Iterable[date]]
+
 # What completed runs went over, by the names of their steps ('forecast/2021-04-01..2021-04-08'): what one left out was left out
 # with a reason, and what was issued before is not issued again, so that its rows do not say where it was.
 _WENT_OVER = r"""
@@ -82,7 +84,10 @@ issued AS (SELECT symbol, origin FROM store.forecasts WHERE run_id IS DISTINCT F
 _LAST_DONE = f"""
 {_WENT_OVER},
 bound AS (SELECT coalesce($until::DATE, DATE '9999-12-31') AS until),
-together AS (SELECT symbols, max(least(last, until)) AS last FROM went_over, bound WHERE first <= until GROUP BY symbols),
+together AS (
+    SELECT symbols, max(CASE WHEN last <= until THEN last ELSE first END) AS last FROM went_over, bound WHERE first <= until
+    GROUP BY symbols
+),
 each AS (
     SELECT symbol, max(origin) AS last FROM issued, bound WHERE origin <= until GROUP BY symbol
     UNION ALL SELECT unnest(string_split(symbols, ',')), last FROM together
@@ -90,14 +95,12 @@ each AS (
 SELECT symbol, max(last) FROM each GROUP BY symbol
 """
 
-_ALL_DONE = f"""
-{_WENT_OVER},
-together AS (
-    SELECT DISTINCT symbols, unnest(generate_series(greatest(first, $since::DATE), last, INTERVAL 1 DAY))::DATE AS origin
-    FROM went_over
-),
+_SPANS = f"{_WENT_OVER} SELECT symbols, greatest(first, $since::DATE), last FROM went_over WHERE last >= $since::DATE"
+
+_ALL_DONE = """
+WITH together AS (SELECT unnest($texts::VARCHAR[]) AS symbols, unnest($days::DATE[]) AS origin),
 each AS (
-    SELECT symbol, origin FROM issued WHERE origin >= $since::DATE
+    SELECT symbol, origin FROM store.forecasts WHERE run_id IS DISTINCT FROM $besides AND origin >= $since::DATE
     UNION SELECT unnest(string_split(symbols, ',')), origin FROM together
 )
 SELECT origin FROM each SEMI JOIN (SELECT unnest($symbols) AS symbol) USING (symbol)
@@ -124,11 +127,16 @@ def last_origins(con: duckdb.DuckDBPyConnection, until: date | None = None, besi
 
 
 def origins_done(
-    con: duckdb.DuckDBPyConnection, symbols: Collection[str], since: date, besides: str | None = None
+    con: duckdb.DuckDBPyConnection, symbols: Collection[str], since: date, between: Between, besides: str | None = None
 ) -> list[date]:
-    """The days from ``since`` at which each of ``symbols`` was done, in the sense of ``last_origins``; oldest first. Days that
-    are no sessions may be among them."""
+    """The origins from ``since`` at which each of ``symbols`` was done, in the sense of ``last_origins``; oldest first.
+
+    ``between``: the sessions that a run of some symbols goes over from one day to another, both included.
+    """
+    spans = con.execute(_SPANS, {"since": since, "besides": besides}).fetchall()
+    over = [(text, day) for text, first, last in spans for day in between(text.split(","), first, last)]
     wanted = {"symbols": sorted(set(symbols)), "since": since, "besides": besides}
+    wanted |= {"texts": [text for text, _ in over], "days": [day for _, day in over]}
     return [row[0] for row in con.execute(_ALL_DONE, wanted).fetchall()]
 
 

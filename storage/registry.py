@@ -250,10 +250,10 @@ def current_serving(con: duckdb.DuckDBPyConnection, until: date | None = None) -
 
 
 def serving_origins(con: duckdb.DuckDBPyConnection, besides: str | None = None) -> list[date]:
-    """The origins from which somebody began to serve, oldest first; without those of models that ``besides`` trained."""
+    """The origins from which somebody began to serve, oldest first, as it was when the run ``besides`` first began."""
     found = con.execute(
-        "SELECT DISTINCT s.origin FROM store.serving AS s "
-        "ANTI JOIN (FROM store.models WHERE run_id = ?) AS own ON own.model_id = s.model_id ORDER BY s.origin",
+        "SELECT DISTINCT origin FROM store.serving "
+        "WHERE since < coalesce((SELECT min(started_at) FROM store.attempts WHERE run_id = ?), 'infinity') ORDER BY origin",
         [besides],
     )
     return [row[0] for row in found.fetchall()]

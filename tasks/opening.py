@@ -168,6 +168,8 @@ def _chunk_size(settings: Settings, symbols: int, rows: int) -> int:
 
 def _origin(asked: Asked, source: Source | None, db: Store, symbols: tuple[str, ...], final: date) -> tuple[date, int]:
     """The session whose close is the last one known, and how many rows a bounded source holds up to it (else 0)."""
+    from forecasting.sessions import add_sessions
+
     rows = 0
     if asked.origin is not None and asked.origin > final:
         raise SettingError("origin", str(asked.origin), f"a session that is over, at the latest {final}")
@@ -194,7 +196,7 @@ def _origin(asked: Asked, source: Source | None, db: Store, symbols: tuple[str, 
         )
     if asked.origin is not None:
         return _session_at(asked.origin, symbols), rows
-    return min(max(held), limit), rows
+    return add_sessions(pace_of(symbols), min(max(held), limit), 0), rows  # a weekend of one symbol is no day of all
 
 
 def _session_at(wanted: date, symbols: tuple[str, ...]) -> date:

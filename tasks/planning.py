@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -42,15 +42,22 @@ def missed_sessions(run: Run) -> list[date]:
     from forecasting.sessions import add_sessions
     from storage.ledger import last_origins, origins_done
 
-    calendar = calendar_of_run(run)
+    calendar, back = calendar_of_run(run), []
     with run.db.reading() as con:
         if run.replay:
-            done = origins_done(con, run.symbols, add_sessions(calendar, run.origin, -run.replay), besides=run.run_id)
+            done = origins_done(con, run.symbols, add_sessions(calendar, run.origin, -run.replay), _between, run.run_id)
         else:
             last = last_origins(con, until=run.origin, besides=run.run_id)
-            done = _begin_of_missed(calendar, [last[symbol] for symbol in run.symbols if symbol in last])
+            last = {symbol: last[symbol] for symbol in run.symbols if symbol in last}
+            done = _begin_of_missed(calendar, list(last.values()))
+            back = sorted(symbol for symbol, day in last.items() if day < done[0])
     most = run.settings.catching.most_sessions
     due = sessions_due(calendar, run.origin, done, most, run.replay)
+    if back:
+        which = f"{back[0]} and {len(back) - 1} more" if len(back) > 1 else back[0]
+        run.note(
+            f"{which} had been away since {last[back[0]]}, longer than the others; `nextclose backfill` does what lies between"
+        )
     if due.before is not None:
         run.note(f"more than {most} sessions were missed; those before {due.before} stay without forecast")
     return list(due.sessions)
@@ -69,13 +76,18 @@ def _begin_of_missed(calendar: str, last: list[date]) -> list[date]:
 
 def sessions_without_forecast(run: Run, start: date) -> list[date]:
     """The sessions from ``start`` to the run's origin at which some of its symbols were not done before it, oldest first."""
-    from forecasting.sessions import sessions_between
     from storage.ledger import origins_done
 
     with run.db.reading() as con:
-        done = set(origins_done(con, run.symbols, start, besides=run.run_id))
-    between = sessions_between(calendar_of_run(run), start, run.origin).astype("datetime64[D]").astype(object)
-    return [day for day in between if day not in done]
+        done = set(origins_done(con, run.symbols, start, _between, run.run_id))
+    return [day for day in _between(run.symbols, start, run.origin) if day not in done]
+
+
+def _between(symbols: Collection[str], first: date, last: date) -> list[date]:
+    """The sessions that a run of ``symbols`` goes over."""
+    from forecasting.sessions import sessions_between
+
+    return list(sessions_between(pace_of(symbols), first, last).astype("datetime64[D]").astype(object))
 
 
 def retrain_due(run: Run, again: bool = False) -> bool:

@@ -38,7 +38,7 @@ class Fact:
 def facts_of(flow: str, report: dict[str, Any], whole: bool = True) -> list[Fact]:
     """What a report says that somebody may want to be told. ``whole``: of all symbols, up to the last session that is over."""
     found, decision, origin = [], report.get("decision"), report.get("origin")
-    behind = flow == "daily" and whole and report.get("final") not in (None, origin)
+    behind = flow == "daily" and whole and report.get("behind", 0) > 1  # one: what comes in the morning after
     if behind:
         found.append(Fact(DATA_STALE, f"the newest session of {report['source']} is {origin}, and {report['final']} is over"))
     if flow == "daily" and whole and _served(report) and not behind:

@@ -14,8 +14,9 @@ _RULE = ("rule", "severity", "symbols", "rows", "example")
 
 
 def report_of(run: Run) -> dict[str, Any]:
-    """The run as plain values: run_id, flow, origin, final (the last session that is over), status, home, nothing_to_do,
-    forecasts, serving, decision, drift, refused, quality, notes, plots, digest."""
+    """The run as plain values: run_id, flow, origin, final (the last session that is over), behind (by how many sessions),
+    status, home, nothing_to_do, forecasts, serving, decision, drift, refused, quality, notes, plots, digest."""
+    from forecasting.sessions import sessions_between
     from storage.drift import findings_at
     from storage.ledger import read_forecasts
     from storage.manifest import content_digest
@@ -43,6 +44,7 @@ def report_of(run: Run) -> dict[str, Any]:
         "flow": run.flow,
         "origin": str(run.origin),
         "final": str(run.final),
+        "behind": len(sessions_between(calendar_of_run(run), run.origin, run.final)) - 1,
         "status": row.get("status", "completed"),
         "already_done": run.already is not None,
         "nothing_to_do": _why_nothing(run),

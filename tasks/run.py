@@ -77,7 +77,7 @@ class Run:
     origin: date
     symbols: tuple[str, ...]
     ranked: Ranked | None = None  # where prices come from; None for a flow that works on what is stored
-    finals: dict[str, date] = field(default_factory=dict)  # by calendar; ``final`` is the earliest of them
+    finals: dict[str, date] = field(default_factory=dict)  # by calendar
     chunk_size: int = 50
     replay: int = 0
     force_retrain: bool = False

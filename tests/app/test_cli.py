@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from app.asking import exit_code
 from app.cli import COMMANDS, execute
 from app.summaries import SUMMARIES
 from forecasting.rivals import RIVALS
@@ -166,6 +167,11 @@ def test_sql__answers_and_refuses_to_write(typed, answered, copied):
     for forbidden in ("DELETE FROM store.forecasts", *outside):
         code, _, err = typed("sql", forbidden, "--home", copied)
         assert code == 2 and err.startswith("nextclose: ") and err.count("\n") == 1, forbidden
+
+
+def test_exit_code__is_10_where_half_of_the_symbols_failed_and_not_where_their_exchange_is_closed():
+    for reason, code in (("down", 10), ("stale_symbol", 10), ("exchange_closed", 0), ("inactive", 0)):
+        assert exit_code({"symbols": ["AAPL", "0700.HK"], "refused": [{"symbol": "0700.HK", "reason": reason}]}) == code
 
 
 def test_verify__finds_a_changed_file(typed, answered, copied):

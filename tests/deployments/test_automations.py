@@ -116,9 +116,9 @@ def test_facts__of_a_day():
     ]
     assert facts_of("daily", report, whole=False)[0].event == GATE_CLOSED  # some symbols, or a session of the past
     assert facts_of("daily", report | {"forecasts": []})[0].event == GATE_CLOSED
-    dead = report | {"source": "files", "final": "2026-11-23", "decision": None, "refused": []}
-    assert facts_of("daily", dead) == [Fact(DATA_STALE, "the newest session of files is 2026-11-20, and 2026-11-23 is over")]
-    assert facts_of("daily", dead | {"final": "2026-11-20"})[0].event == DAY_DONE
+    dead = report | {"source": "files", "final": "2026-11-24", "behind": 2, "decision": None, "refused": []}
+    assert facts_of("daily", dead) == [Fact(DATA_STALE, "the newest session of files is 2026-11-20, and 2026-11-24 is over")]
+    assert facts_of("daily", dead | {"final": "2026-11-23", "behind": 1})[0].event == DAY_DONE
     again = report | {"already_done": True, "nothing_to_do": "2026-11-21 (Saturday) is no session of XNYS", "refused": []}
     assert facts_of("daily", again) == [Fact(DAY_DONE, "2026-11-21 (Saturday) is no session of XNYS")]
     assert facts_of("daily", report | {"decision": report["decision"] | {"origin": "2026-08-01"}, "refused": []})[1:] == []

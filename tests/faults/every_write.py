@@ -261,7 +261,7 @@ def suite(asked: argparse.Namespace, work: Path) -> int:
         "converged": len(results) - len(bad),
         "mended": sum(r["mended"] for r in results),
         "lost": sum(r["lost"] for r in results), "torn": sum(r["torn"] for r in results),
-        "told": sorted({re.sub(r"/\w+-\d+/", "/", r["first"].replace(str(work), ""))[:120] for r in results} - {""})[:20],
+        "told": sorted({re.sub(r"/\w+-\d+\b", "", r["first"].replace(str(work), ""))[:120] for r in results} - {""})[:20],
         "seconds": round(time.monotonic() - begin), "problems": [f"{r['point']}: {r['problem']}" for r in bad],
     }  # fmt: skip
     if asked.json:

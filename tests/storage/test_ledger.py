@@ -57,13 +57,17 @@ def test_origin__is_done_for_a_symbol_that_has_a_forecast_or_was_left_out_of_a_c
     backfill of X and Y, which was not listed yet, went over the last days of February and stored nothing new."""
 
     def ran(run_id: str, first: str, last: str, *symbols: str, completed: str = "") -> None:
-        days = pd.Series([first, last]).drop_duplicates()
-        frame = pd.concat([forecasts(*((s, day, 1, "2024-03-06", "lstm") for s in symbols)) for day in days])
         with db.writing(lease, run_id, f"forecast/{first}..{last}") as tx:
-            append_forecasts(tx, frame)
+            for day in sorted({first, last} if symbols else ()):
+                append_forecasts(tx, forecasts(*((s, day, 1, "2024-03-12", "lstm") for s in symbols)))
             if completed:
                 record_run(tx, Run(run_id, "daily", date(2024, 3, 4), "completed", None, "files", completed, "", "", "", "live",
                                    MONDAY, MONDAY))  # fmt: skip
+
+    def between(symbols, first: date, last: date) -> list[date]:
+        """X goes on at weekends; with others it does not."""
+        every = pd.date_range(first, last, freq="D" if symbols == ["X"] else "B")
+        return [day.date() for day in every]
 
     ran("W", "2024-02-27", "2024-02-28", "X")
     ran("A", "2024-03-01", "2024-03-01", "X", "Y", completed="X,Y,Z")
@@ -73,13 +77,23 @@ def test_origin__is_done_for_a_symbol_that_has_a_forecast_or_was_left_out_of_a_c
     with db.reading() as con:
         assert last_origins(con) == {"X": fifth, "Y": first, "Z": first}
         assert last_origins(con, besides="C") == last_origins(con, until=fourth) == {"X": fourth, "Y": first, "Z": first}
-        assert origins_done(con, ["X"], first) == [first, fourth, fifth] and origins_done(con, ["X"], fourth) == [fourth, fifth]
-        assert origins_done(con, ["X", "Y", "Z"], first) == [first] and origins_done(con, ["X", "NEW"], first) == []
-        assert origins_done(con, ["X", "Y"], past) == [first]
+        assert origins_done(con, ["X"], first, between) == [first, fourth, fifth] and origins_done(
+            con, ["X"], fourth, between
+        ) == [fourth, fifth]
+        assert (
+            origins_done(con, ["X", "Y", "Z"], first, between) == [first]
+            and origins_done(con, ["X", "NEW"], first, between) == []
+        )
+        assert origins_done(con, ["X", "Y"], past, between) == [first]
     ran("backfill", "2024-02-27", "2024-02-28", "X", completed="X,Y")
     with db.reading() as con:
-        assert origins_done(con, ["X", "Y"], past) == [past, date(2024, 2, 28), first]
+        assert origins_done(con, ["X", "Y"], past, between) == [past, date(2024, 2, 28), first]
         assert last_origins(con, until=date(2024, 2, 27)) == {"X": past, "Y": past}
+    ran("weekend", "2024-03-08", "2024-03-11", completed="X,Y")
+    with db.reading() as con:
+        days = [str(day)[5:] for day in origins_done(con, ["X"], date(2024, 3, 8), between)]
+        assert days == ["03-08", "03-11"]  # Saturday and Sunday were nobody's
+        assert last_origins(con, until=date(2024, 3, 9))["Y"] == date(2024, 3, 8)
 
 
 def test_score_settled__one_forecast_by_hand(db, lease):
