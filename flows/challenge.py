@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
+from forecasting.errors import AlreadyRunning, InputError, LeakFound, RivalFileError, StorageError
 from tasks.auditing import audit
 from tasks.gating import gate
 from tasks.judging import evaluate
-from tasks.learning import train
+from tasks.learning import not_trained, train
 from tasks.plots import draw
 from tasks.run import Run
 
@@ -20,3 +21,16 @@ def challenge(run: Run, origin: date) -> None:
     if run.settings.evaluation.plots:
         draw(run, origin)
     gate(run, origin)
+
+
+def challenge_or_go_on(run: Run, origin: date) -> None:
+    """``challenge``; where that fails and somebody serves already, say so and let the day go on with who serves.
+
+    What a person must mend first (a setting, the disk, a leak) ends the run.
+    """
+    try:
+        challenge(run, origin)
+    except Exception as error:
+        to_be_mended = isinstance(error, InputError | LeakFound | StorageError | AlreadyRunning)
+        if (to_be_mended and not isinstance(error, RivalFileError)) or not not_trained(run, origin, error):
+            raise

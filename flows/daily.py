@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.challenge import challenge
+from flows.challenge import challenge_or_go_on
 from flows.entry import running
 from flows.parameters import Daily
 from flows.prices import bring_in_prices
@@ -34,7 +34,7 @@ def daily(request: Daily) -> dict[str, Any]:
             bring_in_prices(run)
             for days in one_by_one("sessions", plan_days(run)):
                 if days.retrain:
-                    challenge(run, days.sessions[0])
+                    challenge_or_go_on(run, days.sessions[0])
                 store_features(run, days.sessions)
                 forecast(run, days.sessions)
                 score(run, days.sessions)

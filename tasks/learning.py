@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from forecasting.errors import NotEnoughHistory
+from forecasting.errors import NextcloseError, NotEnoughHistory
 from tasks.engine import step
 from tasks.listening import tell
 from tasks.market import data_digest, macro_of, market_of
 from tasks.policies import TRAINING
-from tasks.run import Receipt, Run
+from tasks.run import NOT_TRAINED, Receipt, Run
 from tasks.spreading import spread
 
 if TYPE_CHECKING:
     from forecasting.models import Fitted
     from forecasting.splits import Spans
     from storage.home import Home
+
+
+log = logging.getLogger(__name__)
 
 
 @step(TRAINING)
@@ -53,6 +57,22 @@ def train(run: Run, origin: date) -> Receipt:
     run.memo["model", model_id] = fitted
     run.memo["challenger", origin] = model_id
     return Receipt(1, text=f"model {model_id[:16]} from {len(panel.symbols)} symbols up to {spans.valid_end}")
+
+
+def not_trained(run: Run, origin: date, error: Exception) -> bool:
+    """Note that the training of ``origin`` failed, and who serves on; False where nobody does."""
+    from storage.registry import current_serving
+
+    with run.db.reading() as con:
+        serving = current_serving(con, until=origin)
+    if serving is None:
+        return False
+    said = " ".join((str(error) if isinstance(error, NextcloseError) else f"{type(error).__name__}: {error}").split())
+    run.memo[NOT_TRAINED] = f"no model could be trained at {origin}: {said}"
+    run.note(f"{run.memo[NOT_TRAINED]}; {serving.forecaster} of model {serving.model_id[:16]} serves on")
+    if not isinstance(error, NextcloseError):
+        log.warning("the training of %s failed", origin, exc_info=error)
+    return True
 
 
 def challenger_of(run: Run, origin: date) -> str:

@@ -50,6 +50,8 @@ def facts_of(flow: str, report: dict[str, Any], whole: bool = True) -> list[Fact
         elif decision.get("approval") == "pending":
             who = f"model {decision['model_id'][:16]} passed the gate of {origin} and waits for a yes"
             found.append(Fact(MODEL_WAITING, f"{who}: run the flow promote with a reason"))
+    if report.get("not_trained"):
+        found.append(Fact(GATE_CLOSED, report["not_trained"]))
     stale = [entry["symbol"] for entry in report.get("refused", []) if entry["reason"] in STALE_REASONS]
     if stale:
         named = ", ".join(stale[:MOST_NAMED]) + (f" and {len(stale) - MOST_NAMED} more" if len(stale) > MOST_NAMED else "")

@@ -64,7 +64,8 @@ def state_of(report: dict[str, Any]) -> Any:
 
     if report.get("status") == "degraded":
         refused = ", ".join(entry["symbol"] for entry in report["refused"])
-        return Completed(name="Degraded", message=f"no forecast for {refused}", data=report)
+        said = [report.get("not_trained"), f"no forecast for {refused}" if refused else None]
+        return Completed(name="Degraded", message="; ".join(filter(None, said)), data=report)
     if report.get("nothing_to_do"):
         return Completed(name="Nothing to do", message=report["nothing_to_do"], data=report)
     return report

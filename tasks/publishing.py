@@ -7,7 +7,7 @@ from tasks.engine import step
 from tasks.ingest import landed_digest
 from tasks.opening import MAY_PASS, code_version
 from tasks.policies import DATABASE
-from tasks.run import AS_IT_SHOULD_BE, PASSING_KINDS, Receipt, Refusal, Run
+from tasks.run import AS_IT_SHOULD_BE, NOT_TRAINED, PASSING_KINDS, Receipt, Refusal, Run
 
 
 @step(DATABASE)
@@ -58,7 +58,9 @@ def publish(run: Run) -> Receipt:
 
 
 def _status(run: Run) -> str:
-    """'degraded' where a symbol was left out that should have come."""
+    """'degraded' where a symbol was left out that should have come, or a training that was due failed."""
+    if NOT_TRAINED in run.memo:
+        return "degraded"
     return "degraded" if any(refusal.reason not in AS_IT_SHOULD_BE for refusal in run.refusals.values()) else "completed"
 
 
@@ -72,9 +74,12 @@ def _recall_refusals(run: Run) -> None:
 
 
 def _reason(run: Run) -> str | None:
-    if not run.refusals:
+    said = [refusal.message for _, refusal in sorted(run.refusals.items())]
+    if NOT_TRAINED in run.memo:
+        said.insert(0, run.memo[NOT_TRAINED])
+    if not said:
         return None
-    text = "; ".join(refusal.message for _, refusal in sorted(run.refusals.items()))[:2000]
+    text = "; ".join(said)[:2000]
     return (MAY_PASS if run.live and any(r.passing for r in run.refusals.values()) else "") + text
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from tasks.deciding import nothing_to_do
 from tasks.planning import calendar_of_run
 from tasks.plots import drawn
-from tasks.run import Run
+from tasks.run import NOT_TRAINED, Run
 
 QUANTILES = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
 _RULE = ("rule", "severity", "symbols", "rows", "example")
@@ -15,7 +15,7 @@ _RULE = ("rule", "severity", "symbols", "rows", "example")
 
 def report_of(run: Run) -> dict[str, Any]:
     """The run as plain values: run_id, flow, origin, final (the last session that is over), behind (by how many sessions),
-    status, home, nothing_to_do, forecasts, serving, decision, drift, refused, quality, notes, plots, digest."""
+    status, home, nothing_to_do, forecasts, serving, decision, drift, refused, quality, notes, not_trained, plots, digest."""
     from forecasting.sessions import sessions_between
     from storage.drift import findings_at
     from storage.ledger import read_forecasts
@@ -58,6 +58,7 @@ def report_of(run: Run) -> dict[str, Any]:
         "refused": [{"symbol": s, "reason": reason, "message": text} for s, (reason, text) in sorted(refused.items())],
         "quality": {"rows": account, "rules": [dict(zip(_RULE, rule, strict=True)) for rule in rules]},
         "notes": list(run.notes),
+        "not_trained": run.memo.get(NOT_TRAINED),
         "plots": drawn(run),
         "digest": digest,
     }  # fmt: skip

@@ -34,6 +34,7 @@ PASSING_KINDS = frozenset(
 INACTIVE = "inactive"
 #: The same of one whose exchange has no session at the origin.
 CLOSED = "exchange_closed"
+NOT_TRAINED = "not_trained"  # in a run's memo: why a training that was due failed, while somebody served
 AS_IT_SHOULD_BE = frozenset({INACTIVE, CLOSED})
 
 

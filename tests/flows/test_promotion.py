@@ -23,7 +23,7 @@ from flows.parameters import Daily, Ingest, Promote, Retrain, Rollback
 from flows.promote import promote
 from flows.retrain import retrain
 from flows.rollback import rollback
-from forecasting.errors import InputError, StorageError, UntrustedModel
+from forecasting.errors import InputError, RivalFileError, StorageError, TimedOut, UntrustedModel
 from forecasting.judging.gate import Check, Decision, decide
 from storage.approvals import model_called, served_before
 from storage.database import Database
@@ -34,7 +34,9 @@ from storage.registry import append_decision, append_serving, current_serving
 from storage.snapshot import open_snapshot
 from storage.verify import verify
 from tasks import gating, publishing
+from tasks.prefect_events import GATE_CLOSED, Fact, facts_of
 from tasks.settings import settings_of
+from tests.tiny import SYMBOLS
 
 WEDNESDAY, NEXT_DAY = "2021-03-31", "2021-04-01"
 
@@ -236,6 +238,28 @@ def test_rollback__goes_one_step_further_back_each_time(home, second):
         rollback(Rollback(home=str(home), reason="back"))  # to the model of 31 March, where that was another
     except InputError as error:
         assert "nobody served before" in str(error) and rows(home, "SELECT count(*) FROM store.serving") == before
+
+
+@pytest.mark.parametrize(
+    "error", [TimedOut("train", 14400), MemoryError("12 GB wanted"), RivalFileError("mine.py", "fit: boom", "mend it")]
+)
+def test_daily__whose_training_fails_goes_on_with_who_serves(home, monkeypatch, error):
+    import flows.challenge
+
+    def fails(run, origin) -> None:
+        raise error
+
+    day = "2021-04-06"
+    served = serving(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(flows.challenge, "train", fails)
+        report = daily(Daily(home=str(home), origin=day, retrain=True))
+    assert report["status"] == "degraded" and report["not_trained"].startswith(f"no model could be trained at {day}: ")
+    assert str(error) in report["not_trained"] and report["notes"][0].endswith(f"of model {served[0][:16]} serves on")
+    assert {f["symbol"] for f in report["forecasts"]} == set(SYMBOLS) and serving(home) == served
+    assert Fact(GATE_CLOSED, report["not_trained"]) in facts_of("daily", report)
+    again = daily(Daily(home=str(home), origin=day, retrain=True))
+    assert again["already_done"] and again["digest"] == report["digest"]
 
 
 def test_rollback__that_was_not_published_is_only_published_when_it_is_typed_again(home, second, monkeypatch):
