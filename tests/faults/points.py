@@ -69,9 +69,11 @@ class Watched:
         return self._con.execute(sql, *parameters)
 
     def close(self) -> None:
-        if WATCH.folder:
-            WATCH.passes("close", "closed")
-        self._con.close()
+        try:
+            if WATCH.folder:
+                WATCH.passes("close", "closed")
+        finally:
+            self._con.close()  # a close that fails has closed
 
     def __enter__(self) -> Watched:
         return self
