@@ -70,8 +70,8 @@ def _begin_of_missed(calendar: str, last: list[date]) -> list[date]:
 
     if not last:
         return []
-    half = sorted(last)[(len(last) - 1) // 2]
-    return [min(day for day in last if day >= add_sessions(calendar, half, -BACK))]
+    earliest = add_sessions(calendar, sorted(last)[(len(last) - 1) // 2], -BACK)
+    return [min(day for day in last if day >= earliest)]
 
 
 def sessions_without_forecast(run: Run, start: date) -> list[date]:
