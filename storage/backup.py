@@ -13,6 +13,7 @@ folder: which is the newest does not depend on clocks.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +103,7 @@ def back_up(
             order = {"number": 1 + max((backup.number for backup in older), default=0), "by_hand": by_hand}
             card = _card(partial, now, code_version, order)
             write_durably(partial / CARD, json.dumps(card, sort_keys=True).encode(), mode=0o444)
-            target = into / f"{PREFIX}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{card['digest'][:12]}"
-            if target.exists():
-                raise StorageError(f"{target} is there already; wait a second and back up again")
-            os.rename(partial, target)
-            fsync(into)
+            target = _put_in_place(partial, into, f"{PREFIX}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{card['digest'][:12]}")
     except OSError as error:
         raise StorageError(
             f"backup into {into} did not succeed ({error.strerror}); free some space or name another --to"
@@ -220,6 +218,21 @@ def _copy_database(home: Home, target: Path, patience: float) -> None:
     with open_database(target) as con, translated(target):
         con.execute("CHECKPOINT")
     fsync(target)
+
+
+def _put_in_place(partial: Path, into: Path, name: str) -> Path:
+    """Give the folder its name, with a number after it where another one of the same second and content has it."""
+    for number in count(1):
+        target = into / (name if number == 1 else f"{name}-{number}")
+        try:
+            os.rename(partial, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            fsync(into)
+            return target
+    raise AssertionError("unreachable")
 
 
 def _files(home: Home) -> Iterator[Path]:

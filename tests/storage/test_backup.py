@@ -189,6 +189,13 @@ def test_backup__and_what_is_brought_back_from_it_show_secrets_to_nobody(filled,
     assert [path.stat().st_mode & 0o777 for path in (*files, tmp_path / "new" / "settings.toml")] == [0o600] * 3
 
 
+def test_backup__twice_in_the_same_second_makes_two(filled):
+    """The same content at the same time has the same name; the second gets a number after it, and is the newer one."""
+    first, second = nightly(filled, NOW), nightly(filled, NOW)
+    assert second.path.name == f"{first.path.name}-2" and [problems(first), problems(second)] == [[], []]
+    assert prune(filled.backups, keep=1) == [first.path]
+
+
 def test_backup__beside_another_into_the_same_folder_leaves_it_alone(filled):
     """The other one is at work in its folder; that of a process that died goes."""
     (filled.backups / f"{PARTIAL}of-the-dead").mkdir(parents=True)
