@@ -8,7 +8,7 @@ from forecasting.errors import AlreadyRunning, InputError, LeakFound, RivalFileE
 from tasks.auditing import audit
 from tasks.gating import gate
 from tasks.judging import evaluate
-from tasks.learning import not_trained, train
+from tasks.learning import not_trained, require_survivors, train
 from tasks.plots import draw
 from tasks.run import Run
 
@@ -24,11 +24,13 @@ def challenge(run: Run, origin: date) -> None:
 
 
 def challenge_or_go_on(run: Run, origin: date) -> None:
-    """``challenge``; where that fails and somebody serves already, say so and let the day go on with who serves.
+    """``challenge``; where that fails, or the runs before died of it, and somebody serves already, say so and let the day go
+    on with who serves.
 
     What a person must mend first (a setting, the disk, a leak) ends the run.
     """
     try:
+        require_survivors(run, origin)
         challenge(run, origin)
     except Exception as error:
         to_be_mended = isinstance(error, InputError | LeakFound | StorageError | AlreadyRunning)

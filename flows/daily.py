@@ -9,7 +9,7 @@ from flows.entry import running
 from flows.parameters import Daily
 from flows.prices import bring_in_prices
 from tasks.engine import flow
-from tasks.ledger import forecast, score, store_features
+from tasks.ledger import forecast, score, stay_without, store_features
 from tasks.listening import one_by_one
 from tasks.planning import plan_days
 from tasks.publishing import complete, publish
@@ -35,6 +35,8 @@ def daily(request: Daily) -> dict[str, Any]:
             for days in one_by_one("sessions", plan_days(run)):
                 if days.retrain:
                     challenge_or_go_on(run, days.sessions[0])
+                if stay_without(run, days.sessions):
+                    continue
                 store_features(run, days.sessions)
                 forecast(run, days.sessions)
                 score(run, days.sessions)

@@ -272,6 +272,16 @@ def trained_origins(con: duckdb.DuckDBPyConnection, besides: str | None = None) 
     return [row[0] for row in found.fetchall()]
 
 
+def failed_trainings(con: duckdb.DuckDBPyConnection, besides: str | None = None) -> list[date]:
+    """The origins at which a training that was due failed, oldest first; without those of the run ``besides``."""
+    found = con.execute(
+        "SELECT DISTINCT split_part(step, '/', 2)::DATE AS origin FROM store.steps "
+        "WHERE starts_with(step, 'not_trained/') AND run_id IS DISTINCT FROM ? ORDER BY origin",
+        [besides],
+    )
+    return [row[0] for row in found.fetchall()]
+
+
 @dataclass(frozen=True)
 class Trained:
     """A registered model: its id and its card as JSON; whether the gate ever decided on it."""

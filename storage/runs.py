@@ -66,6 +66,15 @@ def finish_attempt(tx: Tx, attempt_id: str, status: str, reason: str | None, fin
     )
 
 
+def died_in_a_row(con: duckdb.DuckDBPyConnection, flow: str) -> int:
+    """How many attempts of ``flow``, after the last that ended by itself, died; the newest is taken to be under way."""
+    return con.execute(
+        "SELECT greatest(count(*) - 1, 0) FROM store.attempts WHERE flow = $flow AND status = 'running' AND started_at > "
+        "coalesce((SELECT max(started_at) FROM store.attempts WHERE flow = $flow AND status <> 'running'), '-infinity')",
+        {"flow": flow},
+    ).fetchone()[0]
+
+
 def record_stage_times(tx: Tx, run_id: str, times: Iterable[tuple[str, float, float | None]]) -> None:
     """Log (stage, seconds, peak MB) of a run."""
     for stage, seconds, peak_mb in times:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DEATHS = 3  # runs that died one after another before a day is done without its training
+
 
 @step(TRAINING)
 def train(run: Run, origin: date) -> Receipt:
@@ -59,6 +61,19 @@ def train(run: Run, origin: date) -> Receipt:
     return Receipt(1, text=f"model {model_id[:16]} from {len(panel.symbols)} symbols up to {spans.valid_end}")
 
 
+def require_survivors(run: Run, origin: date) -> None:
+    """Raise where the last runs died before the gate could decide at ``origin``: a training that takes its process with it,
+    for want of memory, must not take the forecasts of every evening too."""
+    from storage.runs import died_in_a_row
+
+    with run.db.reading() as con:
+        died = died_in_a_row(con, run.flow)
+    if died >= DEATHS and not run.done(f"gate/{origin}"):
+        raise NextcloseError(
+            f"the last {died} runs died on the way; give the machine more memory or lower lstm.units, then `nextclose retrain`"
+        )
+
+
 def not_trained(run: Run, origin: date, error: Exception) -> bool:
     """Note that the training of ``origin`` failed, and who serves on; False where nobody does."""
     from storage.registry import current_serving
@@ -70,6 +85,10 @@ def not_trained(run: Run, origin: date, error: Exception) -> bool:
     said = " ".join((str(error) if isinstance(error, NextcloseError) else f"{type(error).__name__}: {error}").split())
     run.memo[NOT_TRAINED] = f"no model could be trained at {origin}: {said}"
     run.note(f"{run.memo[NOT_TRAINED]}; {serving.forecaster} of model {serving.model_id[:16]} serves on")
+    name = f"not_trained/{origin}"  # storage/registry.py reads this name: the next try waits (retraining.again_after_sessions)
+    if not run.done(name):
+        with run.db.writing(run.lease, run.run_id, name):
+            pass
     if not isinstance(error, NextcloseError):
         log.warning("the training of %s failed", origin, exc_info=error)
     return True

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from forecasting.errors import DataError
+from forecasting.errors import DataError, UntrustedModel
 from tasks.engine import step
 from tasks.learning import model_of
 from tasks.market import data_digest, macro_of, market_of
@@ -49,6 +49,22 @@ def store_features(run: Run, sessions: Sessions) -> Receipt:
     with run.db.writing(run.lease, run.run_id, name) as tx:
         rows = append_features(tx, frame, short_digest(names)).stored
     return Receipt(rows, text=f"{rows:,} values")
+
+
+def stay_without(run: Run, sessions: Sessions) -> bool:
+    """Whether past ``sessions`` get no forecast because the model that served then cannot be used any more; said in a note.
+    The session of today is not let go like that: it fails for as long as nobody else serves."""
+    if run.origin in sessions:
+        return False
+    try:
+        model_of(run, serving_at(run, sessions[0]).model_id)
+    except UntrustedModel as error:
+        run.note(
+            f"no forecasts for {_span(sessions)}, since who served then cannot be used: {error}; `nextclose backfill --start "
+            f"{sessions[0]}` makes them once it can"
+        )
+        return True
+    return False
 
 
 @step(COMPUTE)

@@ -26,13 +26,15 @@ def plan_days(run: Run, sessions: list[date] | None = None) -> list[Days]:
 
     A model is due before a session when there is none yet, when the newest is more than ``retraining.after_sessions`` old, when
     the watch (tasks/watching.py) found drift since it was trained, or, once, when the run was told to retrain (then at the
-    origin, and not where that would make the model that is there: tasks/novelty.py). The plan follows from what was stored
-    before this run, so a run that was killed plans the same again.
+    origin, and not where that would make the model that is there: tasks/novelty.py). After a training that failed the next one
+    waits for ``retraining.again_after_sessions``. The plan follows from what was stored before this run, so a run that was
+    killed plans the same again.
     """
     if "plan" not in run.memo:
         due = missed_sessions(run) if sessions is None else sessions
         trained = _trained_before(run)
-        run.memo["plan"] = _grouped(due, trained, run, _called_before(run), _something_new(run, trained), _served_before(run))
+        called, failed, served = _called_before(run), _failed_before(run), _served_before(run)
+        run.memo["plan"] = _grouped(due, trained, run, called, _something_new(run, trained), served, failed)
     return run.memo["plan"]
 
 
@@ -119,6 +121,7 @@ def _grouped(
     called: list[date] | None = None,
     anew: bool = False,
     served: Sequence[date] = (),
+    failed: Sequence[date] = (),
 ) -> list[Days]:
     from forecasting.sessions import sessions_between
 
@@ -128,8 +131,14 @@ def _grouped(
     for day in sessions:
         newest = max((origin for origin in trained if origin <= day), default=None)
         age = None if newest is None else len(sessions_between(calendar, newest, day)) - 1
-        due = age is None or age > after or (run.force_retrain and day == run.origin and (newest != day or anew))
-        due = due or any(newest < call <= day for call in called or ())
+        by_itself = age is not None and (age > after or any(newest < call <= day for call in called or ()))
+        if by_itself and (again := _again_from(run, calendar, [f for f in failed if newest < f <= day])) > day:
+            by_itself = False
+            if day == run.origin:
+                run.note(
+                    f"a training is due; the last one failed, the next is tried from {again} on, by `nextclose retrain` at once"
+                )
+        due = age is None or by_itself or (run.force_retrain and day == run.origin and (newest != day or anew))
         if due:
             trained.append(day)
         other = last is not None and any(last < since <= day for since in served)  # a word put somebody else in service
@@ -140,12 +149,27 @@ def _grouped(
     return [Days(tuple(days), due) for days, due in groups]
 
 
+def _again_from(run: Run, calendar: str, failed: Sequence[date]) -> date:
+    """From which session on a training is tried by itself after those that ``failed``."""
+    from forecasting.sessions import add_sessions
+
+    return add_sessions(calendar, max(failed), run.settings.retraining.again_after_sessions) if failed else date.min
+
+
 def _trained_before(run: Run) -> list[date]:
     """The origins of the models that earlier runs trained."""
     from storage.registry import trained_origins
 
     with run.db.reading() as con:
         return trained_origins(con, besides=run.run_id)
+
+
+def _failed_before(run: Run) -> list[date]:
+    """The origins at which trainings of earlier runs failed."""
+    from storage.registry import failed_trainings
+
+    with run.db.reading() as con:
+        return failed_trainings(con, besides=run.run_id)
 
 
 def _served_before(run: Run) -> list[date]:

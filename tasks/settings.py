@@ -200,6 +200,9 @@ class Rivals(_Section):
 
 class Retraining(_Section):
     after_sessions: int = Field(60, ge=1, le=2500, description="a model older than this many sessions is trained anew")
+    again_after_sessions: int = Field(
+        5, ge=1, le=250, description="so many sessions after a training that failed the next one is tried by itself"
+    )
 
 
 class Promotion(_Section):
