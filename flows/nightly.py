@@ -15,11 +15,12 @@ from tasks.opening import home_at
 @flow
 def nightly(request: Nightly) -> dict[str, Any]:
     """Read everything again and compare it with the manifest; where it is as it was left, back it up and remove the oldest
-    backups. Damage ends the run as failed, and nothing is copied over a good backup."""
+    backups, and what the sources sent long ago. Damage ends the run as failed, and nothing is copied over a good backup."""
     home = home_at(home_path(request))
     if not has_content(home):
         return {"home": str(home.path), "nothing_to_do": f"nothing is stored in {home.path} yet; the first daily run does it"}
-    keeper = Keeper(home, now_utc(), request.keep or settings_for(request).serve.backups)
+    serve = settings_for(request).serve
+    keeper = Keeper(home, now_utc(), request.keep or serve.backups, serve.landing_days)
     check(keeper)
     back_up(keeper)
     prune(keeper)

@@ -94,6 +94,17 @@ def last_sessions(con: duckdb.DuckDBPyConnection, besides: str | None = None) ->
     return dict(found.fetchall())
 
 
+def revised_since(con: duckdb.DuckDBPyConnection, since: datetime, besides: str | None = None) -> dict[str, date]:
+    """For each symbol of which bars came with other values at or after ``since`` the first session of those; what the run
+    ``besides`` stored does not count."""
+    found = con.execute(
+        "SELECT symbol, min(session) FROM store.bars WHERE revision > 0 AND known_at >= ? AND run_id IS DISTINCT FROM ? "
+        "GROUP BY symbol ORDER BY symbol",
+        [since, besides],
+    )
+    return dict(found.fetchall())
+
+
 def first_and_last_sessions(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """The first and the last stored session of each symbol: symbol, first, last (datetime64)."""
     return frame_of(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,12 +39,26 @@ def save_landing(home: Home, frame: pd.DataFrame) -> Landed:
     path = home.landing / f"{digest}.parquet"
     if landing_problem(path) is not None:  # not there, or damaged since
         write_durably(path, data)
+    else:
+        os.utime(path)  # as new: its age counts from when it came last
     return Landed(digest, path, len(frame))
 
 
 def landing_files(home: Home) -> list[Path]:
     """The files that were landed, by name; what else lies there is not ours."""
     return sorted(path for path in home.landing.glob("*.parquet") if re.fullmatch("[0-9a-f]{64}", path.stem))
+
+
+def prune_landing(home: Home, before: datetime) -> list[Path]:
+    """Remove the landing files that came last before that instant; those removed, by name. All that was taken from them is in
+    the database, and backups keep copies of their own."""
+    gone = []
+    for path in landing_files(home):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < before.timestamp():
+                path.unlink()
+                gone.append(path)
+    return gone
 
 
 def landing_problem(path: Path) -> str | None:

@@ -19,20 +19,26 @@ from storage.database import Tx
 if TYPE_CHECKING:
     import pandas as pd
 
+LATE_DAYS = 7
 FORECAST_KEY = ("symbol", "origin", "horizon", "forecaster")
 
 # Outcomes are put into the units of the close at the origin: an as-traded close at the target times the shares that one
-# share of the origin became by splits on the way. Bars that came adjusted are already in one unit.
+# share of the origin became by splits on the way. Bars that came adjusted are in the unit of the day on which they came, and
+# each split or dividend since has moved all of them: what the origin's bar is by now says by how much.
+# A symbol most of whose stored bars came with other values (``restated``) is scored when its source has made up its mind: the
+# next time, or when the target session is LATE_DAYS ago.
 # Losses are fractions of the close at the origin (so that symbols of any price add up):
 # pinball loss of level t: max(t (y - q), (t - 1)(y - q)) / close, averaged over the seven levels.
 _SCORE = f"""
 WITH due AS (
     SELECT f.* FROM store.forecasts AS f
     ANTI JOIN store.scores AS s USING (symbol, origin, horizon, forecaster)
-    WHERE f.target_session <= $origin::DATE
+    WHERE f.target_session <= $origin::DATE AND (
+        f.target_session <= $origin::DATE - INTERVAL {LATE_DAYS} DAY OR NOT list_contains($restated::VARCHAR[], f.symbol)
+    )
 ),
 bar AS (
-    {current("bars", BAR_KEY, "session <= $origin::DATE AND session >= (SELECT min(target_session) FROM due)")}
+    {current("bars", BAR_KEY, "session <= $origin::DATE AND session >= (SELECT min(origin) FROM due)")}
 ),
 split AS (
     SELECT symbol, session, value FROM ({current("actions", ACTION_KEY, "kind = 'split'")}) WHERE value > 0
@@ -44,9 +50,13 @@ grown AS (
     GROUP BY ALL
 ),
 settled AS (
-    SELECT due.*, bar.close * CASE bar.basis WHEN 'as_traded' THEN coalesce(grown.shares, 1) ELSE 1 END AS y
+    SELECT due.*, bar.close * CASE
+        WHEN bar.basis = 'as_traded' THEN coalesce(grown.shares, 1)
+        WHEN began.basis = 'adjusted' AND began.close <> due.close THEN due.close / began.close
+        ELSE 1 END AS y
     FROM due
     JOIN bar ON bar.symbol = due.symbol AND bar.session = due.target_session
+    LEFT JOIN bar AS began ON began.symbol = due.symbol AND began.session = due.origin
     LEFT JOIN grown ON grown.symbol = due.symbol AND grown.origin = due.origin AND grown.target_session = due.target_session
 )
 INSERT INTO store.scores BY NAME
@@ -72,10 +82,18 @@ Between = Callable[[Collection[str], date, date], Iterable[date]]
 
 # What completed runs went over, by the names of their steps ('forecast/2021-04-01..2021-04-08'): what one left out was left out
 # with a reason, and what was issued before is not issued again, so that its rows do not say where it was.
+# A symbol that a run left out for a reason that passes ($passing) was not done by it.
 _WENT_OVER = r"""
-WITH named AS (
-    SELECT runs.symbols, regexp_extract_all(steps.step, '\d{4}-\d{2}-\d{2}') AS days
-    FROM store.steps JOIN store.runs USING (run_id)
+WITH kept_out AS (
+    SELECT run_id, list(symbol) AS names FROM store.quarantine
+    WHERE severity = 'refused' AND list_contains($passing::VARCHAR[], reason) GROUP BY run_id
+),
+named AS (
+    SELECT
+        CASE WHEN names IS NULL THEN string_split(runs.symbols, ',')
+        ELSE list_filter(string_split(runs.symbols, ','), lambda symbol: NOT list_contains(names, symbol)) END AS symbols,
+        regexp_extract_all(steps.step, '\d{4}-\d{2}-\d{2}') AS days
+    FROM store.steps JOIN store.runs USING (run_id) LEFT JOIN kept_out USING (run_id)
     WHERE starts_with(steps.step, 'forecast/') AND run_id IS DISTINCT FROM $besides
 ),
 went_over AS (SELECT DISTINCT symbols, days[1]::DATE AS first, days[-1]::DATE AS last FROM named),
@@ -90,7 +108,7 @@ together AS (
 ),
 each AS (
     SELECT symbol, max(origin) AS last FROM issued, bound WHERE origin <= until GROUP BY symbol
-    UNION ALL SELECT unnest(string_split(symbols, ',')), last FROM together
+    UNION ALL SELECT unnest(symbols), last FROM together
 )
 SELECT symbol, max(last) FROM each GROUP BY symbol
 """
@@ -98,10 +116,10 @@ SELECT symbol, max(last) FROM each GROUP BY symbol
 _SPANS = f"{_WENT_OVER} SELECT symbols, greatest(first, $since::DATE), last FROM went_over WHERE last >= $since::DATE"
 
 _ALL_DONE = """
-WITH together AS (SELECT unnest($texts::VARCHAR[]) AS symbols, unnest($days::DATE[]) AS origin),
+WITH together AS (SELECT unnest($groups::VARCHAR[][]) AS symbols, unnest($days::DATE[]) AS origin),
 each AS (
     SELECT symbol, origin FROM store.forecasts WHERE run_id IS DISTINCT FROM $besides AND origin >= $since::DATE
-    UNION SELECT unnest(string_split(symbols, ',')), origin FROM together
+    UNION SELECT unnest(symbols), origin FROM together
 )
 SELECT origin FROM each SEMI JOIN (SELECT unnest($symbols) AS symbol) USING (symbol)
 GROUP BY origin HAVING count(*) = len($symbols) ORDER BY origin
@@ -113,30 +131,40 @@ def append_forecasts(tx: Tx, frame: pd.DataFrame) -> Appended:
     return tx.append("forecasts", frame, FORECAST_KEY)
 
 
-def score_settled(tx: Tx, origin: date, run_id: str, scored_at: datetime) -> int:
-    """Score every unscored forecast whose target session is at or before ``origin`` and has a bar; how many were."""
-    scored = tx.execute(_SCORE, {"origin": str(origin)[:10], "run_id": run_id, "scored_at": scored_at}).fetchone()[0]
+def score_settled(tx: Tx, origin: date, run_id: str, scored_at: datetime, restated: Collection[str] = ()) -> int:
+    """Score every unscored forecast whose target session is at or before ``origin`` and has a bar; how many were. Those of
+    ``restated`` symbols wait for a while."""
+    wanted = {"origin": str(origin)[:10], "run_id": run_id, "scored_at": scored_at, "restated": sorted(restated)}
+    scored = tx.execute(_SCORE, wanted).fetchone()[0]
     tx.receipt("scores", scored)
     return scored
 
 
-def last_origins(con: duckdb.DuckDBPyConnection, until: date | None = None, besides: str | None = None) -> dict[str, date]:
+def last_origins(
+    con: duckdb.DuckDBPyConnection, until: date | None = None, besides: str | None = None, passing: Collection[str] = ()
+) -> dict[str, date]:
     """For each symbol the last origin (at or before ``until``) at which it was done: it has a forecast from there, or a
-    completed run that was to forecast it went over that day and left it out. The run ``besides`` does not count."""
-    return dict(con.execute(_LAST_DONE, {"until": until, "besides": besides}).fetchall())
+    completed run that was to forecast it went over that day and left it out, but not for one of the reasons ``passing``. The
+    run ``besides`` does not count."""
+    return dict(con.execute(_LAST_DONE, {"until": until, "besides": besides, "passing": sorted(passing)}).fetchall())
 
 
 def origins_done(
-    con: duckdb.DuckDBPyConnection, symbols: Collection[str], since: date, between: Between, besides: str | None = None
+    con: duckdb.DuckDBPyConnection,
+    symbols: Collection[str],
+    since: date,
+    between: Between,
+    besides: str | None = None,
+    passing: Collection[str] = (),
 ) -> list[date]:
     """The origins from ``since`` at which each of ``symbols`` was done, in the sense of ``last_origins``; oldest first.
 
     ``between``: the sessions that a run of some symbols goes over from one day to another, both included.
     """
-    spans = con.execute(_SPANS, {"since": since, "besides": besides}).fetchall()
-    over = [(text, day) for text, first, last in spans for day in between(text.split(","), first, last)]
+    spans = con.execute(_SPANS, {"since": since, "besides": besides, "passing": sorted(passing)}).fetchall()
+    over = [(group, day) for group, first, last in spans for day in between(group, first, last)]
     wanted = {"symbols": sorted(set(symbols)), "since": since, "besides": besides}
-    wanted |= {"texts": [text for text, _ in over], "days": [day for _, day in over]}
+    wanted |= {"groups": [group for group, _ in over], "days": [day for _, day in over]}
     return [row[0] for row in con.execute(_ALL_DONE, wanted).fetchall()]
 
 

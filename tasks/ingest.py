@@ -7,7 +7,7 @@ by its digest, so that storing can be tried again without asking the source agai
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from forecasting.errors import Blocked, Partial, RateLimited, SourceDown, SourceError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: After one of these for a whole chunk a source is not asked for the next ones: it would only make matters worse.
 _STOPS_ALL = (RateLimited, Blocked, SourceDown)
+
+
+_REVISED_LATELY = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -143,19 +146,21 @@ def keep_answer(run: Run, name: str, answer: Fetched) -> Landed:
 
 def trailing_begin(run: Run, symbols: list[str]) -> dict[str, date | None]:
     """For each symbol the session from which on it is asked for: the trailing sessions, in which sources still revise what
-    they said, or everything (None) of a new symbol and of one whose prices came adjusted: each later dividend or split moves
-    all of those, and a new end would not fit an old beginning."""
+    they said, and those that they revised lately: what was wrong for one evening is put right up to where it began. Or
+    everything (None) of a new symbol and of one whose prices came adjusted: each later dividend or split moves all of those,
+    and a new end would not fit an old beginning."""
     from forecasting.sessions import add_sessions, calendar_of
-    from storage.bars import known_symbols, last_sessions
+    from storage.bars import known_symbols, last_sessions, revised_since
 
     with run.db.reading() as con:  # before this run: one that was killed after it stored something asks the same again
         stored, known = last_sessions(con, besides=run.run_id), known_symbols(con)
+        revised = revised_since(con, run.now - _REVISED_LATELY, besides=run.run_id)
     for symbol in known.loc[known["basis"] == "adjusted", "symbol"]:
         stored.pop(symbol, None)
     back = -run.settings.source.trailing_sessions
     places = {s: (calendar_of(s), stored[s]) for s in symbols if s in stored}
     begins = {place: add_sessions(*place, back) for place in set(places.values())}
-    return {s: begins[places[s]] if s in places else None for s in symbols}
+    return {s: min(begins[places[s]], revised.get(s, date.max)) if s in places else None for s in symbols}
 
 
 def give_up(run: Run, symbols: tuple[str, ...], error: SourceError) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import DatabaseCorrupt
 from tasks.engine import step
 from tasks.listening import tell
 from tasks.opening import code_version
-from tasks.policies import DATABASE
+from tasks.policies import DATABASE, KEEPING
 from tasks.run import Receipt
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Keeper:
     home: Home
     now: datetime
     keep: int
+    landing_days: int = 0
     report: dict[str, Any] = field(default_factory=dict)
 
     def spent(self, step: str, cost: Measured) -> None:
@@ -40,7 +41,7 @@ def has_content(home: Home) -> bool:
     return any(path.exists() for path in (home.database, home.manifest, home.snapshot)) or begun(home)
 
 
-@step(DATABASE)
+@step(KEEPING)
 def check(keeper: Keeper) -> Receipt:
     """Recompute every digest; DatabaseCorrupt where something is not as it was left. What is not published yet is a remark."""
     from storage.verify import in_short, verify
@@ -55,7 +56,7 @@ def check(keeper: Keeper) -> Receipt:
     return Receipt(text="everything is as it was left" if not findings else f"{len(findings)} not published yet")
 
 
-@step(DATABASE)
+@step(KEEPING)
 def back_up(keeper: Keeper) -> Receipt:
     """Copy everything that cannot be made again into ``backups/`` of the home."""
     from storage.backup import back_up as copy
@@ -67,9 +68,12 @@ def back_up(keeper: Keeper) -> Receipt:
 
 @step(DATABASE)
 def prune(keeper: Keeper) -> Receipt:
-    """Remove the oldest backups of nights beyond the number that is kept; those made by hand stay."""
+    """Remove the oldest backups of nights beyond the number that is kept, but for those made by hand, and what the sources sent
+    longer ago than is kept."""
     from storage.backup import prune as remove
+    from storage.landing import prune_landing
 
-    gone = remove(keeper.home.backups, keeper.keep)
-    keeper.report["removed"] = [path.name for path in gone]
-    return Receipt(text=f"{len(gone)} old backups removed")
+    gone, days = remove(keeper.home.backups, keeper.keep), keeper.landing_days
+    old = prune_landing(keeper.home, keeper.now - timedelta(days=days)) if days else []
+    keeper.report |= {"removed": [path.name for path in gone], "landing_removed": len(old)}
+    return Receipt(text=f"{len(gone)} old backups removed" + (f", {len(old):,} files of landing/" if old else ""))

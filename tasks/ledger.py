@@ -144,14 +144,16 @@ def _without_the_wild(frame: pd.DataFrame, refused: list[Refused], serving: str)
 
 @step(DATABASE)
 def score(run: Run, sessions: Sessions) -> Receipt:
-    """Score every forecast that settled by the last of ``sessions``."""
+    """Score every forecast that settled by the last of ``sessions``, but not against bars that this run found restated and that
+    may be wrong for one evening: a score stays for ever."""
     from storage.ledger import score_settled
+    from storage.quality import found_in
 
     name = f"score/{_span(sessions)}"
     if run.done(name):
         return Receipt(text="scored before")
     with run.db.writing(run.lease, run.run_id, name) as tx:
-        rows = score_settled(tx, sessions[-1], run.run_id, run.now)
+        rows = score_settled(tx, sessions[-1], run.run_id, run.now, found_in(tx.con, run.run_id, "restated"))
     return Receipt(rows, text=f"{rows:,} forecasts settled")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from tasks.deciding import pace_of, sessions_due
-from tasks.run import Run
+from tasks.run import PASSING_KINDS, Run
 
 BACK = 20  # sessions that a symbol may be behind the others and has only missed them
 GROUP = 20  # sessions forecast in one step: few enough to see progress, many enough for tens of steps a run
@@ -40,19 +40,25 @@ def plan_days(run: Run, sessions: list[date] | None = None) -> list[Days]:
 
 def missed_sessions(run: Run) -> list[date]:
     """The sessions up to the run's origin at which some of its symbols were not done yet, oldest first; the origin is always
-    among them. A symbol that no run ever looked at, or none for long, has missed nothing: it is new, or is back."""
+    among them. A symbol that no run ever looked at, or none for long, has missed nothing: it is new, or is back. One that was
+    left out for a reason that passes has missed the sessions of which its bars have come since."""
     from forecasting.sessions import add_sessions
+    from storage.bars import last_sessions
     from storage.ledger import last_origins, origins_done
 
     calendar, back = calendar_of_run(run), []
     with run.db.reading() as con:
         if run.replay:
-            done = origins_done(con, run.symbols, add_sessions(calendar, run.origin, -run.replay), _between, run.run_id)
+            since = add_sessions(calendar, run.origin, -run.replay)
+            done = origins_done(con, run.symbols, since, _between, run.run_id, PASSING_KINDS)
         else:
-            last = last_origins(con, until=run.origin, besides=run.run_id)
+            last = last_origins(con, run.origin, run.run_id, PASSING_KINDS)
+            bars = last_sessions(con)
             last = {symbol: last[symbol] for symbol in run.symbols if symbol in last}
-            done = _begin_of_missed(calendar, list(last.values()))
-            back = sorted(symbol for symbol, day in last.items() if day < done[0])
+            earliest = _long_ago(calendar, list(last.values()))
+            behind = {s: day for s, day in last.items() if s not in run.refusals and bars.get(s, day) > day}
+            done = sorted(day for day in behind.values() if day >= earliest)[:1]
+            back = sorted(symbol for symbol, day in behind.items() if day < earliest)
     most = run.settings.catching.most_sessions
     due = sessions_due(calendar, run.origin, done, most, run.replay)
     if back:
@@ -65,15 +71,12 @@ def missed_sessions(run: Run) -> list[date]:
     return list(due.sessions)
 
 
-def _begin_of_missed(calendar: str, last: list[date]) -> list[date]:
-    """After which session symbols that were done ``last`` at these have missed some: the first, but for symbols more than
-    ``BACK`` sessions behind half of them; [] where there are none."""
+def _long_ago(calendar: str, last: list[date]) -> date:
+    """The session before which a symbol that was done last is more than ``BACK`` sessions behind half of those in ``last``: it
+    was away."""
     from forecasting.sessions import add_sessions
 
-    if not last:
-        return []
-    earliest = add_sessions(calendar, sorted(last)[(len(last) - 1) // 2], -BACK)
-    return [min(day for day in last if day >= earliest)]
+    return add_sessions(calendar, sorted(last)[(len(last) - 1) // 2], -BACK) if last else date.min
 
 
 def sessions_without_forecast(run: Run, start: date) -> list[date]:
@@ -81,7 +84,7 @@ def sessions_without_forecast(run: Run, start: date) -> list[date]:
     from storage.ledger import origins_done
 
     with run.db.reading() as con:
-        done = set(origins_done(con, run.symbols, start, _between, run.run_id))
+        done = set(origins_done(con, run.symbols, start, _between, run.run_id, PASSING_KINDS))
     return [day for day in _between(run.symbols, start, run.origin) if day not in done]
 
 

@@ -54,6 +54,9 @@ SOURCE = Policy("source", retries=2, first_delay=1.0, timeout_seconds=1800, pass
 #: Somebody else has the database file open, or the disk stutters. Passes in seconds.
 DATABASE = Policy("database", retries=3, first_delay=0.5, timeout_seconds=600, passing=(DatabaseLocked, OSError))
 
+#: Everything in the home is read, and copied: as the database, with time for what years leave there.
+KEEPING = Policy("keeping", retries=3, first_delay=0.5, timeout_seconds=6 * 3600, passing=DATABASE.passing)
+
 #: Training is deterministic: the same arithmetic would fail the same way. Memory and disk can come back.
 TRAINING = Policy("training", retries=1, first_delay=5.0, timeout_seconds=4 * 3600, passing=(MemoryError, OSError))
 
@@ -63,4 +66,4 @@ COMPUTE = Policy("compute", retries=2, first_delay=0.5, timeout_seconds=3600, pa
 #: A search may take days; each trial is stored when it ends, so a second try goes on where the first stood.
 TUNING = Policy("tuning", retries=1, first_delay=5.0, timeout_seconds=7 * 86_400, passing=COMPUTE.passing)
 
-POLICIES = (SOURCE, DATABASE, TRAINING, TUNING, COMPUTE)
+POLICIES = (SOURCE, DATABASE, KEEPING, TRAINING, TUNING, COMPUTE)

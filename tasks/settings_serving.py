@@ -36,6 +36,9 @@ class Serve(_Section):
     poll_seconds: float = Field(5.0, ge=1, le=60, description="how often is asked for runs that are due")
     keep_days: int = Field(90, ge=1, le=3650, description="how long Prefect's records of runs are kept")
     backups: int = Field(7, ge=1, le=1000, description="nightly backups kept")
+    landing_days: int = Field(
+        400, ge=0, le=36_500, description="how long what the sources sent is kept as it came; 0: for ever"
+    )
 
     @field_validator("url", "web")
     @classmethod

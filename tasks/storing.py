@@ -10,6 +10,7 @@ from tasks.engine import step
 from tasks.ingest import Arrived, arrivals
 from tasks.policies import DATABASE
 from tasks.run import Receipt, Refusal, Run, refusal_of, refusal_rows, short_digest
+from tasks.universe import silent_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tasks.ingest import Landed
 
 _SHOWN = 3  # remarks of one kind that a chunk of symbols gets
-_RESTATED_ROWS = 30  # revised bars from which on it is no late correction of the last days
+_RESTATED_ROWS = 5  # revised bars from which on it is no late correction of the last days
 
 
 @step(DATABASE)
@@ -31,8 +32,9 @@ def store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
     from storage.quarantine import append_quarantine
 
     arrived = arrivals(run, symbols)
+    silent = silent_in(run) if arrived.failures else {}
     for symbol, error in sorted(arrived.failures.items()):
-        run.refuse(refusal_of(symbol, error))
+        run.refuse(silent.get(symbol) or refusal_of(symbol, error))
     known = known_of(run)
     for refusal in settled(run, arrived, known):
         run.refuse(refusal)

@@ -23,11 +23,11 @@ def settle_universe(run: Run) -> Receipt:
     from storage.universe import append_universe
 
     listed = _listed(run)
-    gone = {symbol: last for symbol, last in zip(listed["symbol"], listed["valid_to"], strict=True) if last == last}
-    late = [symbol for symbol in run.symbols if symbol in gone and gone[symbol].date() < run.origin]
+    gone = listed["valid_to"].notna().sum()
+    silent = silent_in(run, listed)
+    late = [symbol for symbol in run.symbols if symbol in silent]
     for symbol in late:
-        said = f"{symbol} has not traded since {gone[symbol]:%Y-%m-%d}; it is kept, not forecast"
-        run.refuse(Refusal(symbol, INACTIVE, said))
+        run.refuse(silent[symbol])
     if run.done("settle_universe"):  # by an attempt that was killed since; this one must leave out the same symbols
         return Receipt(text="settled before")
     with run.db.writing(run.lease, run.run_id, "settle_universe") as tx:
@@ -35,8 +35,20 @@ def settle_universe(run: Run) -> Receipt:
         if late:
             append_quarantine(tx, refusal_rows([run.refusals[s] for s in late], run.origin), run.source_name, run.now)
     _suggest_new_names(run)
-    no_more = f", {len(gone):,} no more" if gone else ""
-    return Receipt(done.stored + done.revised, text=f"{len(listed) - len(gone):,} symbols trade{no_more}")
+    no_more = f", {gone:,} no more" if gone else ""
+    return Receipt(done.stored + done.revised, text=f"{len(listed) - gone:,} symbols trade{no_more}")
+
+
+def silent_in(run: Run, listed: pd.DataFrame | None = None) -> dict[str, Refusal]:
+    """The stored symbols that no longer trade at the run's origin, by what is stored now, and the sentence for each. That no
+    source answers for one of them any more is no failure."""
+    table = _listed(run) if listed is None else listed
+    gone = table[table["valid_to"] < str(run.origin)]
+    said = "{} has not traded since {:%Y-%m-%d}; it is kept, not forecast"
+    return {
+        symbol: Refusal(symbol, INACTIVE, said.format(symbol, last))
+        for symbol, last in zip(gone["symbol"], gone["valid_to"], strict=True)
+    }
 
 
 def _listed(run: Run) -> pd.DataFrame:
@@ -53,7 +65,7 @@ def _listed(run: Run) -> pd.DataFrame:
     newest = spans["last"].groupby(calendar).max().clip(lower=pd.Timestamp(run.origin))
     back = -run.settings.universe.inactive_after
     limits = {name: pd.Timestamp(add_sessions(name, day, back)) for name, day in newest.items()}
-    silent = spans["last"] <= calendar.map(limits)
+    silent = spans["last"] <= pd.to_datetime(calendar.map(limits))  # dates even where nothing is stored yet
     return pd.DataFrame({"symbol": spans["symbol"], "valid_from": spans["first"], "valid_to": spans["last"].where(silent)})
 
 

@@ -247,6 +247,26 @@ def test_daily__a_symbol_that_failed_for_now_is_tried_again_by_the_next_run(mood
     assert third["already_done"] and third["digest"] == second["digest"]
 
 
+def test_daily__what_a_symbol_missed_while_it_failed_comes_with_the_first_evening_on_which_it_answers(moody):
+    """BBB does not answer on 1 and 5 April, nor does CCC on the 5th and 6th: each gets what it missed as soon as its bars are
+    there, the others keep what was issued, and an evening on which nothing new can be made does one session."""
+    daily(Daily(home=str(moody), origin="2021-03-31"))
+    told = []
+    for day, down in (("2021-04-01", "BBB"), ("2021-04-05", "BBB CCC"), ("2021-04-06", "CCC"), ("2021-04-07", "")):
+        Moody.refusing = set(down.split())
+        told.append(daily(Daily(home=str(moody), origin=day)))
+    made = "SELECT symbol, day(origin) AS d, any_value(run_id) FROM store.forecasts WHERE origin > '2021-03-31' "
+    by = {report["run_id"]: index for index, report in enumerate(told)}
+    found = {(symbol, day): by[run] for symbol, day, run in rows(moody, made + "GROUP BY ALL ORDER BY ALL")}
+    assert found == {
+        ("AAA", 1): 0, ("AAA", 5): 1, ("AAA", 6): 2, ("AAA", 7): 3,
+        ("BBB", 1): 2, ("BBB", 5): 2, ("BBB", 6): 2, ("BBB", 7): 3,
+        ("CCC", 1): 0, ("CCC", 5): 3, ("CCC", 6): 3, ("CCC", 7): 3,
+    }  # fmt: skip
+    steps = "SELECT step FROM store.steps WHERE run_id = '{}' AND step LIKE 'forecast/%'"
+    assert rows(moody, steps.format(told[1]["run_id"])) == [("forecast/2021-04-05..2021-04-05",)]
+
+
 def test_daily__a_bar_that_is_late_is_waited_for_by_the_next_run(moody):
     Moody.late = {"CCC"}
     first = daily(Daily(home=str(moody), origin="2021-03-31"))

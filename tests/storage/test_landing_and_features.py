@@ -12,7 +12,7 @@ from forecasting.errors import StorageError
 from storage.append import Appended
 from storage.features import append_features, read_features
 from storage.landing import load_landing, save_landing
-from storage.quarantine import append_quarantine
+from storage.quarantine import append_quarantine, refused_by
 from tests.storage.by_hand import MONDAY, bars
 
 
@@ -39,6 +39,18 @@ def test_features__are_read_back_as_stored(db, lease):
         pd.testing.assert_frame_equal(read_features(con, "first/1"), frame, check_dtype=False)
         assert len(read_features(con, "first/1", symbols=["AAPL"], until=date(2024, 3, 1))) == 1
         assert con.execute("SELECT session, value FROM features_latest").fetchall() == [(date(2024, 3, 4), 55.5)]
+
+
+def test_refusals__are_kept_of_every_run(db, lease):
+    """Two runs of one evening leave BBB out for the same reason: each says so."""
+    row = {"symbol": ["BBB"], "session": [pd.Timestamp("2024-03-01")], "reason": "down", "severity": "refused"}
+    frame = pd.DataFrame({**row, "message": "no answer", "row_json": None})
+    first, again = Appended(1, 0, 0), Appended(0, 1, 0)
+    for run, step, expected in (("run1", "clean", first), ("run2", "clean", first), ("run2", "forecast", again)):
+        with db.writing(lease, run, step) as tx:
+            assert append_quarantine(tx, frame, "files", MONDAY) == expected
+    with db.reading() as con:
+        assert [refused_by(con, run) for run in ("run1", "run2")] == [[("BBB", "down", "no answer")]] * 2
 
 
 def test_quarantine__keeps_the_same_bad_row_once_and_another_beside_it(db, lease):

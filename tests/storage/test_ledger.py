@@ -13,6 +13,7 @@ import pytest
 from storage.append import Appended
 from storage.bars import append_actions, append_bars
 from storage.ledger import append_forecasts, last_origins, origins_done, read_forecasts, score_settled
+from storage.quarantine import append_quarantine
 from storage.runs import Run, record_run
 from tests.storage.by_hand import MONDAY, TUESDAY, actions, bars, forecasts
 
@@ -85,6 +86,14 @@ def test_origin__is_done_for_a_symbol_that_has_a_forecast_or_was_left_out_of_a_c
             and origins_done(con, ["X", "NEW"], first, between) == []
         )
         assert origins_done(con, ["X", "Y"], past, between) == [first]
+    with db.writing(lease, "A", "store_prices") as tx:
+        left = {"symbol": ["Z"], "session": [first], "reason": ["down"], "severity": ["refused"]}
+        append_quarantine(tx, pd.DataFrame({**left, "message": ["-"], "row_json": [None]}), "files", MONDAY)
+    with db.reading() as con:  # Z did not answer: for who counts such reasons as passing it was never done
+        assert last_origins(con, passing=["down"]) == {"X": fifth, "Y": first} and last_origins(con, passing=["blocked"])["Z"]
+        assert origins_done(con, ["X", "Z"], first, between) == [first]
+        assert origins_done(con, ["X", "Z"], first, between, passing=["down"]) == []
+        assert origins_done(con, ["X", "Y"], first, between, passing=["down"]) == [first]
     ran("backfill", "2024-02-27", "2024-02-28", "X", completed="X,Y")
     with db.reading() as con:
         assert origins_done(con, ["X", "Y"], past, between) == [past, date(2024, 2, 28), first]
@@ -154,6 +163,27 @@ def test_score_settled__takes_adjusted_bars_as_they_are(db, lease):
         append_actions(tx, actions(("SPY", "2024-03-04", "split", 4.0)), "files", MONDAY)
     _score(db, lease, date(2024, 3, 4), "score")
     assert _scores(db) == [("SPY", "lstm", 101.0)]
+
+
+def test_score_settled__puts_what_was_adjusted_since_into_the_unit_of_the_origin(db, lease):
+    """Forecast at 100; 4:1 on the way, after which the source gives 25 for the origin and 26 for the target: that is 104."""
+    _issue(db, lease, forecasts(("SPY", "2024-03-01", 1, "2024-03-04", "lstm"), close=100, centre=100))
+    _prices(db, lease, bars(("SPY", "2024-03-01", 100)), basis="adjusted")
+    _prices(db, lease, bars(("SPY", "2024-03-01", 25), ("SPY", "2024-03-04", 26)), basis="adjusted", step="i2")
+    _score(db, lease, date(2024, 3, 4), "score")
+    assert _scores(db) == [("SPY", "lstm", 104.0)]
+
+
+def test_score_settled__waits_a_week_for_a_source_to_make_up_its_mind(db, lease):
+    """The bar of the 4th is one of many that came with other values: AAPL is scored a week later at the latest, IBM at once."""
+    keys = [(symbol, "2024-03-01", 1, "2024-03-04", "lstm") for symbol in ("AAPL", "IBM")]
+    _issue(db, lease, forecasts(*keys))
+    _prices(db, lease, bars(("AAPL", "2024-03-04", 50), ("IBM", "2024-03-04", 101)))
+    scored = []
+    for day, restated in (("2024-03-04", ["AAPL"]), ("2024-03-10", ["AAPL"]), ("2024-03-11", ["AAPL"]), ("2024-03-12", [])):
+        with db.writing(lease, "run1", day) as tx:
+            scored.append(score_settled(tx, date.fromisoformat(day), "run1", TUESDAY, restated))
+    assert scored == [1, 0, 1, 0]
 
 
 def test_score_settled__no_direction_without_a_call_or_a_move(db, lease):

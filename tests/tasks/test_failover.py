@@ -10,6 +10,7 @@ import pytest
 
 from flows.prices import bring_in_prices
 from forecasting.errors import Blocked, SourceDown, SourceError, UnknownSymbol
+from forecasting.sessions import sessions_between
 from sources.base import ACTION_COLUMNS, BAR_COLUMNS, Fetched, typed_frame
 from sources.registry import _registered, register_source
 from storage.home import Home
@@ -100,6 +101,23 @@ def test_failover__a_symbol_that_the_first_does_not_know_comes_from_the_second_a
         ]
         assert run.refusals == {}
         assert any("BBB: prices from second, because first BBB: 404" in note for note in run.notes)
+
+
+def test_trailing__what_was_wrong_for_one_evening_is_put_right_up_to_where_it_began(tmp_path):
+    """A split is in the prices one evening before it is listed: of the twelve sessions of AAA six come halved on the 16th, and
+    right again on the 19th, when the window of five sessions alone would not reach the first of them."""
+    days = [str(day) for day in sessions_between("XNYS", "2021-04-05", "2021-04-20")]
+    right = week("AAA", days=days)
+    for upto, wrong in ((8, ()), (10, days[2:9]), (11, ()), (12, ())):
+        First.bars = [(s, d, c / 2 if d in wrong else c) for s, d, c in right[:upto]]
+        now = datetime.fromisoformat(f"{days[upto - 1]}T22:30:00+00:00")
+        with run_of(tmp_path, ("AAA",), now=now, trailing_sessions=5, check=False) as run:
+            bring_in_prices(run)
+            restated = [note for note in run.notes if "restated" in note]
+            if upto == 10:
+                assert len(restated) == 1 and "6 of 6 stored bars came with other values" in restated[0]
+            closes = dict(asked_for(run, "SELECT session::VARCHAR, close FROM prices WHERE symbol = 'AAA'"))
+    assert closes == {day: close for _, day, close in right}
 
 
 def test_failover__what_may_pass_is_tried_again_first_and_then_the_second_stands_in_for_all_chunks(tmp_path):

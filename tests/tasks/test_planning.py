@@ -86,13 +86,12 @@ def test_plan__keeps_the_pace_of_most_symbols(symbols, calendar):
     assert planning.calendar_of_run(a_run(WEEK[-1], symbols)) == calendar
 
 
-def test_missed__begins_after_the_symbol_furthest_behind_but_for_one_that_is_back():
+def test_missed__does_not_begin_where_a_symbol_that_is_back_went_away():
     """Eight symbols were done on Friday, one on the Monday before; a tenth that was last wanted in January is as a new one.
     Where only one of three was done since, the other two have missed two months."""
     friday, monday, january = days("2021-04-09", "2021-04-05", "2021-01-15")
-    assert planning._begin_of_missed("XNYS", [friday] * 8 + [monday, january]) == [monday]
-    assert planning._begin_of_missed("XNYS", [friday, january, january]) == [january]
-    assert planning._begin_of_missed("XNYS", [friday]) == [friday] and planning._begin_of_missed("XNYS", []) == []
+    assert january < planning._long_ago("XNYS", [friday] * 8 + [monday, january]) < monday
+    assert planning._long_ago("XNYS", [friday, january, january]) < january
 
 
 def test_last_for_all__exchange_that_is_closed_for_days_holds_nobody_back():

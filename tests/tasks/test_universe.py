@@ -11,6 +11,7 @@ from forecasting.errors import UnknownSymbol
 from forecasting.sessions import sessions_between
 from sources.registry import _registered, register_source
 from storage.home import Home
+from storage.quarantine import refused_by
 from storage.universe import gone, read_universe
 from tasks.opening import Asked, open_run
 from tasks.settings import settings_of
@@ -84,6 +85,18 @@ def test_universe__a_404_of_one_day_delists_nobody(tmp_path):
     with run.db.reading() as con:
         assert gone(con) == {}
     assert run.refusals["BBB"].reason == "unknown_symbol"
+
+
+def test_universe__a_delisted_symbol_that_no_source_answers_for_is_no_failure(tmp_path):
+    First.bars = [*series("AAA", DAYS[:61]), *series("BBB", DAYS[:41])]
+    ingest(tmp_path, DAYS[60])
+    First.bars, First.failures = series("AAA", DAYS[:62]), {"BBB": UnknownSymbol("first", "BBB", "404")}
+    run = ingest(tmp_path, DAYS[61])
+    assert [(r.reason, r.message) for r in run.refusals.values()] == [
+        ("inactive", f"BBB has not traded since {DAYS[40]}; it is kept, not forecast")
+    ]
+    with run.db.reading() as con:
+        assert refused_by(con, run.run_id) == [("BBB", "inactive", run.refusals["BBB"].message)]
 
 
 def test_universe__a_renamed_symbol_is_suggested_never_merged(tmp_path):
