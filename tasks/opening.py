@@ -95,6 +95,8 @@ def _opened(asked: Asked, home: Home, settings: Settings, now: datetime) -> Iter
         tell().opened(run)
         if db.mended is not None:
             run.note(db.mended)
+        for said in ranked.unreadable() if ranked else ():
+            run.note(said)
         put_meters(run)
         if already is None:
             held.enter_context(_logged(run))

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from forecasting.errors import InputError, NextcloseError, SourceDown, SourceError
 from sources.registry import make_source, proper_name
 
 if TYPE_CHECKING:
-    from sources.base import Source
+    from sources.base import Fetched, Source
     from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class CannotBeRead:
+    """A stand-in that cannot be read today: it has no answer, and is in nobody's way."""
+
+    name: str
+    error: NextcloseError
+
+    def symbols(self) -> tuple[str, ...]:
+        return ()
+
+    def fetch(self, symbols: Sequence[str], start: date | None = None, end: date | None = None) -> Fetched:
+        raise SourceDown(self.name, None, str(self.error))
+
+    def identity(self) -> str:
+        return f"{self.name}:cannot be read"
 
 
 @dataclass(frozen=True)
@@ -42,12 +61,29 @@ class Ranked:
         others = [name for name in self.order_of(symbol) if name != answered]
         return others[0] if others and self.check else None
 
+    def unreadable(self) -> list[str]:
+        """Why stand-ins cannot be read, a line each."""
+        return [
+            f"{source.name} cannot stand in or check: {source.error}"
+            for source in self.sources.values()
+            if isinstance(source, CannotBeRead)
+        ]
+
     def identity(self) -> str:
         """What the prices come from; the same text means the same answers, except for live sources."""
         if not self.several:
             return self.first.identity()
         order = f"{','.join(self.order)} {sorted(self.own.items())} {self.check}"
         return " ".join([order, *(source.identity() for _, source in sorted(self.sources.items()))])
+
+
+def _standing_in(source: Source) -> Source:
+    """The source where it can be read."""
+    try:
+        source.identity(), source.symbols()
+    except (InputError, SourceError) as error:
+        return CannotBeRead(source.name, error)
+    return source
 
 
 def ranked_sources(settings: Settings, asked: str | None, asked_options: Mapping[str, Any]) -> Ranked:
@@ -67,5 +103,6 @@ def ranked_sources(settings: Settings, asked: str | None, asked_options: Mapping
             options |= dict(chosen.options)
         if name == first:
             options |= dict(asked_options)
-        sources[name] = make_source(name, options)
+        source = make_source(name, options)
+        sources[name] = source if name == first else _standing_in(source)
     return Ranked(sources, order, own, chosen.check)

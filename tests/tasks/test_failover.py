@@ -120,6 +120,19 @@ def test_trailing__what_was_wrong_for_one_evening_is_put_right_up_to_where_it_be
     assert closes == {day: close for _, day, close in right}
 
 
+def test_failover__a_stand_in_that_cannot_be_read_stops_nobody(tmp_path):
+    """The file that is to check and to stand in is not there: AAA comes from the first, BBB of which that knows nothing has
+    both reasons, and the day is told."""
+    First.bars, First.failures = week("AAA"), {"BBB": UnknownSymbol("first", "BBB", "404")}
+    there = {"then": ["files"], "options": {}}
+    settings = settings_of({"source": {"name": "first", **there}, "sources": {"files": {"path": str(tmp_path / "gone.csv")}}})
+    with open_run(Asked("ingest", symbols=("AAA", "BBB"), every_time=True), Home(tmp_path / "home"), settings, NOW) as run:
+        bring_in_prices(run)
+        assert asked_for(run, "SELECT symbol, source, count(*) FROM prices GROUP BY ALL") == [("AAA", "first", 5)]
+        assert list(run.refusals) == ["BBB"] and "gone.csv" in run.refusals["BBB"].message
+        assert run.notes[0].startswith("files cannot stand in or check: ") and "gone.csv" in run.notes[0]
+
+
 def test_failover__what_may_pass_is_tried_again_first_and_then_the_second_stands_in_for_all_chunks(tmp_path):
     First.failures = SourceDown("first", None, "no answer in time")
     Second.bars = [*week("AAA"), *week("BBB")]
