@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import InputError
+from tasks.loopback import OWN_NAMES, directly
 
 if TYPE_CHECKING:
     from flows.parameters import Parameters
@@ -33,6 +35,7 @@ def execute(flow: Flow, request: Parameters, prefect: bool = False, quiet: bool 
     from app.progress import watching
 
     if prefect:
+        os.environ |= directly(os.environ, *OWN_NAMES)  # the login must not pass through a proxy
         return flow.on_prefect(request)
     with watching(quiet):
         return flow(request)

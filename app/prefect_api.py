@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any
 
 import httpx
+
+from tasks.loopback import is_loopback
 
 PATIENCE = 10.0  # seconds: for one answer, and within which a question is asked again
 NOT_NOW = frozenset({408, 429, 502, 503, 504})
@@ -52,11 +53,7 @@ class AskingAgain(httpx.Client):
 
 def local(api: str) -> bool:
     """Whether the server is on this machine."""
-    host = httpx.URL(api).host
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(httpx.URL(api).host)
 
 
 def csrf_headers(client: httpx.Client) -> Mapping[str, str]:

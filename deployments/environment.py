@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from forecasting.errors import SettingError
+from tasks.loopback import directly, is_loopback
 
 if TYPE_CHECKING:
     from tasks.settings_serving import Serve
@@ -68,16 +68,6 @@ def address_of(serve: Serve, chosen_password: bool) -> Address:
     return Address(serve.host, serve.port, serve.url or f"http://{_bracketed(serve.host)}:{serve.port}", serve.names)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def server_environment(base: Mapping[str, str], home: Path, serve: Serve, address: Address, login: str) -> dict[str, str]:
     """For the process that answers: a password, CSRF tokens, allowed origins, no analytics, bounded records."""
     folder = home / "prefect"
@@ -124,11 +114,7 @@ def flows_environment(base: Mapping[str, str], home: Path, serve: Serve, address
 def _base(base: Mapping[str, str], address: Address) -> dict[str, str]:
     """``base`` without what it says about Prefect, without the password under the name that only the supervisor reads, and with
     the server's own host beside those that are reached without a proxy."""
-    said = base.get("no_proxy") or base.get("NO_PROXY") or ""
-    if said.strip() == "*":  # none at all, which is understood alone only
-        return _without_prefect(base)
-    direct = ",".join(filter(None, [said, urlsplit(address.api).hostname]))
-    return _without_prefect(base) | {"no_proxy": direct, "NO_PROXY": direct}
+    return _without_prefect(base) | directly(base, urlsplit(address.api).hostname)
 
 
 def _without_prefect(base: Mapping[str, str]) -> dict[str, str]:

@@ -27,9 +27,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from deployments.environment import Address, address_of, flows_environment, is_loopback, server_environment
+from deployments.environment import Address, address_of, flows_environment, server_environment
 from deployments.password import VARIABLE, Password, password_for
 from forecasting.errors import AlreadyRunning, HomeNotWritable, InputError, NextcloseError
+from tasks.loopback import is_loopback
 
 if TYPE_CHECKING:
     from tasks.settings import Settings

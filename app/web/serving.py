@@ -6,10 +6,10 @@ import logging
 import socket
 import sys
 from collections.abc import Mapping
-from ipaddress import ip_address
 
 from forecasting.errors import InputError, SettingError
 from storage.home import Home
+from tasks.loopback import is_loopback
 from tasks.web_settings import WebSettings
 
 MOST_CONNECTIONS = 900  # the last resort, below the open files that a process may usually have
@@ -35,16 +35,6 @@ def listening(host: str, port: int, settings: WebSettings) -> socket.socket:
         sock.close()
         raise InputError(f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port N") from error
     return sock
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def serve(home: Home, settings: WebSettings, sock: socket.socket, environment: Mapping[str, str]) -> int:

@@ -208,7 +208,8 @@ def test_command_line__with_prefect_is_a_flow_run_and_without_it_is_none(client,
     before = daily_runs()
     plain = typed(copied, prefect_server)
     assert plain.returncode == 0 and daily_runs() == before
-    shown = typed(copied, prefect_server, "--prefect", PREFECT_API_AUTH_STRING=":".join(served.login))
+    proxy = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": ""}  # knows nothing of this machine
+    shown = typed(copied, prefect_server, "--prefect", PREFECT_API_AUTH_STRING=":".join(served.login), **proxy)
     assert shown.returncode == 0 and daily_runs() == before + 1
     assert shown.stdout == plain.stdout  # one line of JSON, the same
 

@@ -9,8 +9,9 @@ from urllib.parse import quote
 import pytest
 
 from app.web.questions import QUESTIONS
-from app.web.serving import is_loopback, listening
+from app.web.serving import listening
 from forecasting.errors import SettingError
+from tasks.loopback import is_loopback
 from tasks.web_settings import WebSettings, read_web_settings
 from tests.app.web.conftest import TOKEN, asking
 
