@@ -164,7 +164,7 @@ def restore(home: Home, backup: Backup, replace: bool = False) -> Path | None:
     if (home.database.exists() or begun(home)) and not replace:
         raise InputError(f"{home.path} holds a database; name another --home, or add --replace to move it aside")
     home.ensure_writable()
-    with take_lock(home, "restore", patience=1.0), turn(home.database, writing=True, wait=10.0), disk_errors(home):
+    with disk_errors(home), take_lock(home, "restore", patience=1.0), turn(home.database, writing=True, wait=10.0):
         finish(home)
         out = [path for path in (home.database, home.log, home.manifest, home.journal) if path.exists()]
         shown = [path for path in (home.snapshot,) if path.exists()]  # readers keep what they have until the next publish

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import time
+from contextlib import suppress
 from typing import IO
 
 from forecasting.errors import AlreadyRunning
@@ -21,10 +22,15 @@ def take_lock(home: Home, holder: str, patience: float) -> IO[str]:
             file.close()
             raise already_running(home, lock_holder(home) or "another run")
         time.sleep(0.05)
-    file.seek(0)
-    file.truncate()
-    file.write(json.dumps({"holder": holder, "pid": os.getpid()}))
-    file.flush()
+    try:
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps({"holder": holder, "pid": os.getpid()}))
+        file.flush()
+    except OSError:
+        with suppress(OSError):  # what could not be written is tried again here
+            file.close()
+        raise
     return file
 
 

@@ -71,7 +71,7 @@ def prepare(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_
     with _alone(home):
         finished = None
         if begun(home) or not home.database.exists():
-            with take_lock(home, "open", patience=1.0), turn(home.database, writing=True, wait=10.0), disk_errors(home):
+            with disk_errors(home), take_lock(home, "open", patience=1.0), turn(home.database, writing=True, wait=10.0):
                 finished = finish(home)
                 if not home.database.exists():  # nor did another process that had the lock just bring one
                     _create(home, migrations, memory_mb)
@@ -83,7 +83,7 @@ def prepare(home: Home, migrations: tuple[Migration, ...], memory_mb: int, lock_
         except DatabaseCorrupt:
             from storage.torn_writes import mend_torn_writes
 
-            with take_lock(home, "mend", patience=1.0):
+            with disk_errors(home), take_lock(home, "mend", patience=1.0):
                 mended = mend_torn_writes(home)
             if mended is None:
                 raise

@@ -63,7 +63,7 @@ def repair(home: Home, now: datetime) -> Repair:
     """
     if not any(path.exists() for path in (home.database, home.manifest, home.snapshot, home.exchange)):
         raise StorageError(f"nothing is stored in {home.path} yet; run `nextclose run` first")
-    with take_lock(home, "recover", patience=1.0), disk_errors(home):
+    with disk_errors(home), take_lock(home, "recover", patience=1.0):
         done, published = Repair(), _published_sessions(home)
         with turn(home.database, writing=True, wait=10.0):
             finished = finish(home)

@@ -52,7 +52,7 @@ def mend_torn_blocks(home: Home) -> str | None:
     known = [commit.number for commit in commits(home)]
     if not known or log_changed(home) or not home.database.is_file() or not snapshot_is_good(home):
         return None
-    with turn(home.database, writing=True, wait=10.0), disk_errors(home), staged(home) as folder:
+    with disk_errors(home), turn(home.database, writing=True, wait=10.0), staged(home) as folder:
         mended = folder / home.database.name
         torn = _without_torn_blocks(home, mended)
         if not torn:
@@ -82,7 +82,7 @@ def cut_torn_log(home: Home) -> str | None:
     known = [commit.number for commit in commits(home)]
     if not known or log_changed(home) or not (home.log.exists() and home.database.is_file()):
         return None
-    with turn(home.database, writing=True, wait=10.0), disk_errors(home), staged(home) as folder:
+    with disk_errors(home), turn(home.database, writing=True, wait=10.0), staged(home) as folder:
         whole, told = home.log.read_bytes(), told_bytes(home)
         if told == len(whole):  # nothing follows
             return None

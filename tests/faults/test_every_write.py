@@ -40,6 +40,13 @@ def test_day__disturbed_at_calls_of_many_kinds_converges(finished, tmp_path, fig
     assert found["tried"] == found["converged"] >= 8 and found["met"] >= found["tried"] // 2
 
 
+def test_restore__whose_disk_is_full_before_it_holds_the_lock_says_so_in_a_line(finished, tmp_path):
+    """The first thing that a restore writes is who holds the lock."""
+    found = tried(finished[0], tmp_path, 1, "--scene", "restore", "--fate", "full", "--call", "3")
+    assert found["problems"] == [] and found["tried"] == found["converged"] == found["met"] == 1
+    assert found["told"] == ["disk full while writing ; free some space and run again, nothing was lost"]
+
+
 @pytest.mark.slow(25)
 @pytest.mark.parametrize("scene", ["restore", "recover-both"])
 def test_scene__killed_at_calls_of_many_kinds_converges(finished, tmp_path, figure, scene):
