@@ -117,17 +117,18 @@ def check_freshness(patient: Patient) -> Check:
     from storage.ledger import last_origins
     from storage.snapshot import open_snapshot
     from tasks.deciding import last_for_all, pace_of
+    from tasks.run import PASSING_KINDS
 
     if not patient.home.snapshot.exists():
         return not_looked_at("freshness", "nothing is published yet")
     with open_snapshot(patient.home) as con:
-        origins = last_origins(con)
+        origins = last_origins(con, patient.now.date(), passing=PASSING_KINDS - {"stale_symbol"})  # a halt is no fault of ours
     if not origins:
         return warning("freshness", "no forecast was made yet", RUN)
     named = patient.settings.universe.symbols if patient.settings.names_symbols else ()
     if never := sorted(set(named) - set(origins)):
         more = f" and {len(never) - 1} more" if len(never) > 1 else ""
-        return warning("freshness", f"no run looked at {never[0]}{more} yet", RUN)
+        return warning("freshness", f"no run got to {never[0]}{more} yet", RUN)
     behindmost = min(named, key=origins.__getitem__, default=max(origins, key=origins.__getitem__))
     last = origins[behindmost]
     calendars = sorted({calendar_of(symbol) for symbol in patient.settings.universe.symbols})

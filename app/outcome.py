@@ -8,7 +8,10 @@ from typing import Any
 from app.printing import money, percent, say, table
 
 _LEFT_OUT = {"merged": "merged as twins", "outside": "left for later", "quarantined": "set aside"}
-_ACTED = {"retrain": "The next run trains a challenger.", "fall_back": "The rival serves from now on, the next run trains."}
+_ACTED = {
+    "retrain": "A challenger is due from the next run on.",
+    "fall_back": "The rival serves from now on, a training is due.",
+}
 MOST_SYMBOLS = 25  # shown of a run; all are in the tables
 
 

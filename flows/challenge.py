@@ -8,7 +8,7 @@ from forecasting.errors import AlreadyRunning, InputError, LeakFound, RivalFileE
 from tasks.auditing import audit
 from tasks.gating import gate
 from tasks.judging import evaluate
-from tasks.learning import not_trained, require_survivors, train
+from tasks.learning import failed_before, not_trained, train, without_training
 from tasks.plots import draw
 from tasks.run import Run
 
@@ -29,8 +29,10 @@ def challenge_or_go_on(run: Run, origin: date) -> None:
 
     What a person must mend first (a setting, the disk, a leak) ends the run.
     """
+    if (reason := failed_before(run, origin)) is not None:
+        without_training(run, origin, reason)
+        return
     try:
-        require_survivors(run, origin)
         challenge(run, origin)
     except Exception as error:
         to_be_mended = isinstance(error, InputError | LeakFound | StorageError | AlreadyRunning)

@@ -7,7 +7,7 @@ a further row of the same key with the next number and its own ``known_at``. ``a
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -94,13 +94,28 @@ def last_sessions(con: duckdb.DuckDBPyConnection, besides: str | None = None) ->
     return dict(found.fetchall())
 
 
-def revised_since(con: duckdb.DuckDBPyConnection, since: datetime, besides: str | None = None) -> dict[str, date]:
-    """For each symbol of which bars came with other values at or after ``since`` the first session of those; what the run
-    ``besides`` stored does not count."""
+def first_sessions_after(con: duckdb.DuckDBPyConnection, last: Mapping[str, date], until: date) -> dict[str, date]:
+    """For each symbol its first stored session after the one in ``last`` and up to ``until``; without those that have none."""
+    if not last:
+        return {}
     found = con.execute(
-        "SELECT symbol, min(session) FROM store.bars WHERE revision > 0 AND known_at >= ? AND run_id IS DISTINCT FROM ? "
-        "GROUP BY symbol ORDER BY symbol",
-        [since, besides],
+        "WITH known AS (SELECT unnest($symbols::VARCHAR[]) AS symbol, unnest($days::DATE[]) AS last) "
+        "SELECT symbol, min(session) FROM store.bars JOIN known USING (symbol) "
+        "WHERE session > last AND session > $from::DATE AND session <= $until::DATE GROUP BY symbol ORDER BY symbol",
+        {"symbols": list(last), "days": list(last.values()), "from": min(last.values()), "until": until},
+    )
+    return dict(found.fetchall())
+
+
+def revised_since(
+    con: duckdb.DuckDBPyConnection, since: datetime, back_to: date, besides: str | None = None
+) -> dict[str, date]:
+    """For each symbol of which bars came with other values at or after ``since`` the first session of those, and none before
+    ``back_to``; what the run ``besides`` stored does not count."""
+    found = con.execute(
+        "SELECT symbol, min(session) FROM store.bars WHERE revision > 0 AND known_at >= ? AND session >= ?::DATE "
+        "AND run_id IS DISTINCT FROM ? GROUP BY symbol ORDER BY symbol",
+        [since, str(back_to)[:10], besides],
     )
     return dict(found.fetchall())
 

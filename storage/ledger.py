@@ -7,7 +7,7 @@ No code path updates or deletes a row here (tests/storage/test_ledger.py reads t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LATE_DAYS = 7
+_LONG_PASSED = timedelta(days=90)  # after which nobody catches up what a symbol missed
 FORECAST_KEY = ("symbol", "origin", "horizon", "forecaster")
 
 # Outcomes are put into the units of the close at the origin: an as-traded close at the target times the shares that one
@@ -81,48 +82,60 @@ ORDER BY origin, symbol, horizon, forecaster
 Between = Callable[[Collection[str], date, date], Iterable[date]]
 
 # What completed runs went over, by the names of their steps ('forecast/2021-04-01..2021-04-08'): what one left out was left out
-# with a reason, and what was issued before is not issued again, so that its rows do not say where it was.
-# A symbol that a run left out for a reason that passes ($passing) was not done by it.
+# with a reason, and what was issued before is not issued again, so that its rows do not say where it was. But a symbol that a
+# run left out for a reason that passes ($passing) was not done by it; where its bar was late, not at that session. Runs without
+# such symbols, nearly all, are taken together where they are of the same list. What was left out before $kept counts as done.
 _WENT_OVER = r"""
 WITH kept_out AS (
-    SELECT run_id, list(symbol) AS names FROM store.quarantine
-    WHERE severity = 'refused' AND list_contains($passing::VARCHAR[], reason) GROUP BY run_id
+    SELECT run_id, symbol, session, reason <> 'stale_symbol' AS whole FROM store.quarantine
+    WHERE severity = 'refused' AND list_contains($passing::VARCHAR[], reason) AND session >= $kept::DATE
 ),
 named AS (
-    SELECT
-        CASE WHEN names IS NULL THEN string_split(runs.symbols, ',')
-        ELSE list_filter(string_split(runs.symbols, ','), lambda symbol: NOT list_contains(names, symbol)) END AS symbols,
+    SELECT CASE WHEN run_id IN (SELECT run_id FROM kept_out) THEN run_id END AS kept_run, runs.symbols,
         regexp_extract_all(steps.step, '\d{4}-\d{2}-\d{2}') AS days
-    FROM store.steps JOIN store.runs USING (run_id) LEFT JOIN kept_out USING (run_id)
+    FROM store.steps JOIN store.runs USING (run_id)
     WHERE starts_with(steps.step, 'forecast/') AND run_id IS DISTINCT FROM $besides
 ),
-went_over AS (SELECT DISTINCT symbols, days[1]::DATE AS first, days[-1]::DATE AS last FROM named),
+went_over AS (SELECT DISTINCT kept_run, symbols, days[1]::DATE AS first, days[-1]::DATE AS last FROM named),
 issued AS (SELECT symbol, origin FROM store.forecasts WHERE run_id IS DISTINCT FROM $besides)"""
+
+_KEPT_OUT = "ANTI JOIN kept_out AS k ON k.run_id = t.kept_run AND k.symbol = t.symbol AND (k.whole OR k.session = t.origin)"
 
 _LAST_DONE = f"""
 {_WENT_OVER},
 bound AS (SELECT coalesce($until::DATE, DATE '9999-12-31') AS until),
 together AS (
-    SELECT symbols, max(CASE WHEN last <= until THEN last ELSE first END) AS last FROM went_over, bound WHERE first <= until
-    GROUP BY symbols
+    SELECT kept_run, symbols, max(CASE WHEN last <= until THEN last ELSE first END) AS origin FROM went_over, bound
+    WHERE first <= until GROUP BY kept_run, symbols
 ),
 each AS (
     SELECT symbol, max(origin) AS last FROM issued, bound WHERE origin <= until GROUP BY symbol
-    UNION ALL SELECT unnest(symbols), last FROM together
+    UNION ALL SELECT t.symbol, t.origin FROM (
+        SELECT kept_run, unnest(string_split(symbols, ',')) AS symbol, origin FROM together
+    ) AS t {_KEPT_OUT}
 )
 SELECT symbol, max(last) FROM each GROUP BY symbol
 """
 
-_SPANS = f"{_WENT_OVER} SELECT symbols, greatest(first, $since::DATE), last FROM went_over WHERE last >= $since::DATE"
+_SPANS = f"{_WENT_OVER} SELECT kept_run, symbols, greatest(first, $kept::DATE), last FROM went_over WHERE last >= $kept::DATE"
 
-_ALL_DONE = """
-WITH together AS (SELECT unnest($groups::VARCHAR[][]) AS symbols, unnest($days::DATE[]) AS origin),
+_ALL_DONE = f"""
+{_WENT_OVER},
+wanted AS (SELECT unnest($symbols::VARCHAR[]) AS symbol),
+texts AS (SELECT unnest($texts::VARCHAR[]) AS text, unnest(range(len($texts::VARCHAR[]))) AS which),
+together AS (
+    SELECT which, symbol FROM (SELECT which, unnest(string_split(text, ',')) AS symbol FROM texts)
+    SEMI JOIN wanted USING (symbol)
+),
+over AS (
+    SELECT DISTINCT unnest($runs::VARCHAR[]) AS kept_run, unnest($which::BIGINT[]) AS which, unnest($days::DATE[]) AS origin
+),
 each AS (
-    SELECT symbol, origin FROM store.forecasts WHERE run_id IS DISTINCT FROM $besides AND origin >= $since::DATE
-    UNION SELECT unnest(symbols), origin FROM together
+    SELECT symbol, origin FROM issued SEMI JOIN wanted USING (symbol) WHERE origin >= $kept::DATE
+    UNION SELECT t.symbol, t.origin
+    FROM (SELECT kept_run, symbol, origin FROM over JOIN together USING (which)) AS t {_KEPT_OUT}
 )
-SELECT origin FROM each SEMI JOIN (SELECT unnest($symbols) AS symbol) USING (symbol)
-GROUP BY origin HAVING count(*) = len($symbols) ORDER BY origin
+SELECT origin FROM each GROUP BY origin HAVING count(*) = len($symbols::VARCHAR[]) ORDER BY origin
 """
 
 
@@ -144,9 +157,11 @@ def last_origins(
     con: duckdb.DuckDBPyConnection, until: date | None = None, besides: str | None = None, passing: Collection[str] = ()
 ) -> dict[str, date]:
     """For each symbol the last origin (at or before ``until``) at which it was done: it has a forecast from there, or a
-    completed run that was to forecast it went over that day and left it out, but not for one of the reasons ``passing``. The
-    run ``besides`` does not count."""
-    return dict(con.execute(_LAST_DONE, {"until": until, "besides": besides, "passing": sorted(passing)}).fetchall())
+    completed run that was to forecast it went over that day and left it out, but not for one of the reasons ``passing`` within
+    the last months. The run ``besides`` does not count."""
+    kept = until - _LONG_PASSED if until else date.min
+    wanted = {"until": until, "besides": besides, "passing": sorted(passing), "kept": kept}
+    return dict(con.execute(_LAST_DONE, wanted).fetchall())
 
 
 def origins_done(
@@ -161,11 +176,14 @@ def origins_done(
 
     ``between``: the sessions that a run of some symbols goes over from one day to another, both included.
     """
-    spans = con.execute(_SPANS, {"since": since, "besides": besides, "passing": sorted(passing)}).fetchall()
-    over = [(group, day) for group, first, last in spans for day in between(group, first, last)]
-    wanted = {"symbols": sorted(set(symbols)), "since": since, "besides": besides}
-    wanted |= {"groups": [group for group, _ in over], "days": [day for _, day in over]}
-    return [row[0] for row in con.execute(_ALL_DONE, wanted).fetchall()]
+    given = {"kept": since, "besides": besides, "passing": sorted(passing)}
+    spans = con.execute(_SPANS, given).fetchall()
+    texts = {text: number for number, text in enumerate(dict.fromkeys(text for _, text, _, _ in spans))}
+    lists = {text: text.split(",") for text in texts}
+    over = [(run, texts[text], day) for run, text, first, last in spans for day in between(lists[text], first, last)]
+    runs, which, days = ([row[place] for row in over] for place in range(3))
+    wanted = {"symbols": sorted(set(symbols)), "texts": list(texts), "runs": runs, "which": which, "days": days}
+    return [row[0] for row in con.execute(_ALL_DONE, given | wanted).fetchall()]
 
 
 def read_forecasts(con: duckdb.DuckDBPyConnection, origin: date) -> pd.DataFrame:

@@ -45,12 +45,10 @@ def findings_by_rule(con: duckdb.DuckDBPyConnection, run_id: str) -> list[tuple[
     ).fetchall()
 
 
-def found_in(con: duckdb.DuckDBPyConnection, run_id: str, rule: str) -> list[str]:
-    """The symbols of which ``rule`` was found in a run, in their order."""
-    found = con.execute(
-        "SELECT DISTINCT symbol FROM store.findings WHERE run_id = ? AND rule = ? ORDER BY symbol", [run_id, rule]
-    )
-    return [row[0] for row in found.fetchall()]
+def found_at(con: duckdb.DuckDBPyConnection, origin: date, rule: str) -> list[str]:
+    """The symbols of which ``rule`` was found by any run of ``origin``, in their order."""
+    asked = "SELECT DISTINCT symbol FROM store.findings WHERE origin = ?::DATE AND rule = ? ORDER BY symbol"
+    return [row[0] for row in con.execute(asked, [str(origin)[:10], rule]).fetchall()]
 
 
 def append_findings(tx: Tx, frame: pd.DataFrame, origin: date, known_at: datetime) -> None:

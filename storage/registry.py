@@ -275,11 +275,25 @@ def trained_origins(con: duckdb.DuckDBPyConnection, besides: str | None = None) 
 def failed_trainings(con: duckdb.DuckDBPyConnection, besides: str | None = None) -> list[date]:
     """The origins at which a training that was due failed, oldest first; without those of the run ``besides``."""
     found = con.execute(
-        "SELECT DISTINCT split_part(step, '/', 2)::DATE AS origin FROM store.steps "
-        "WHERE starts_with(step, 'not_trained/') AND run_id IS DISTINCT FROM ? ORDER BY origin",
-        [besides],
+        "SELECT DISTINCT origin FROM store.failed_trainings WHERE run_id IS DISTINCT FROM ? ORDER BY origin", [besides]
     )
     return [row[0] for row in found.fetchall()]
+
+
+def append_failed_training(tx: Tx, origin: date, reason: str, known_at: datetime) -> Appended:
+    """Note that a training of ``origin`` failed in this run; the first reason stays."""
+    row = one_row(run_id=tx.run_id, origin=origin, reason=reason, known_at=known_at)
+    return tx.append("failed_trainings", row, ("run_id", "origin"))
+
+
+def failed_training_of(con: duckdb.DuckDBPyConnection, run_id: str, origin: date | None = None) -> str | None:
+    """Why a training failed in the run: of ``origin``, or the last one; None where none did."""
+    row = con.execute(
+        "SELECT reason FROM store.failed_trainings WHERE run_id = $run AND ($origin::DATE IS NULL OR origin = $origin::DATE) "
+        "ORDER BY origin DESC LIMIT 1",
+        {"run": run_id, "origin": origin},
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 @dataclass(frozen=True)

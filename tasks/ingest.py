@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _STOPS_ALL = (RateLimited, Blocked, SourceDown)
 
 
-_REVISED_LATELY = timedelta(days=14)
+_REVISED_LATELY = timedelta(days=14)  # and not each evening everything, after a repair of the whole history:
+_REVISED_BACK = timedelta(days=90)
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def trailing_begin(run: Run, symbols: list[str]) -> dict[str, date | None]:
 
     with run.db.reading() as con:  # before this run: one that was killed after it stored something asks the same again
         stored, known = last_sessions(con, besides=run.run_id), known_symbols(con)
-        revised = revised_since(con, run.now - _REVISED_LATELY, besides=run.run_id)
+        revised = revised_since(con, run.now - _REVISED_LATELY, run.origin - _REVISED_BACK, besides=run.run_id)
     for symbol in known.loc[known["basis"] == "adjusted", "symbol"]:
         stored.pop(symbol, None)
     back = -run.settings.source.trailing_sessions

@@ -61,37 +61,58 @@ def train(run: Run, origin: date) -> Receipt:
     return Receipt(1, text=f"model {model_id[:16]} from {len(panel.symbols)} symbols up to {spans.valid_end}")
 
 
-def require_survivors(run: Run, origin: date) -> None:
-    """Raise where the last runs died before the gate could decide at ``origin``: a training that takes its process with it,
-    for want of memory, must not take the forecasts of every evening too."""
+def failed_before(run: Run, origin: date) -> str | None:
+    """Why no training is tried at ``origin``, where somebody serves: an earlier attempt of this run gave up on it, or the runs
+    before died on the way. A training that takes its process with it, for want of memory, must not take the forecasts of every
+    evening too."""
+    from storage.registry import current_serving, failed_training_of
     from storage.runs import died_in_a_row
 
+    if run.done(f"gate/{origin}"):
+        return None
     with run.db.reading() as con:
+        if said := failed_training_of(con, run.run_id, origin):
+            return said
         died = died_in_a_row(con, run.flow)
-    if died >= DEATHS and not run.done(f"gate/{origin}"):
-        raise NextcloseError(
-            f"the last {died} runs died on the way; give the machine more memory or lower lstm.units, then `nextclose retrain`"
-        )
+        if died < DEATHS or current_serving(con, until=origin) is None:
+            return None
+    return _not_trained_at(
+        origin,
+        f"the last {died} runs died on the way; where that was for want of memory, add some or lower lstm.units, then "
+        "`nextclose retrain`",
+    )
 
 
 def not_trained(run: Run, origin: date, error: Exception) -> bool:
-    """Note that the training of ``origin`` failed, and who serves on; False where nobody does."""
+    """Note that the training of ``origin`` failed; False where nobody serves, so that nothing can go on."""
     from storage.registry import current_serving
 
     with run.db.reading() as con:
-        serving = current_serving(con, until=origin)
-    if serving is None:
-        return False
+        if current_serving(con, until=origin) is None:
+            return False
     said = " ".join((str(error) if isinstance(error, NextcloseError) else f"{type(error).__name__}: {error}").split())
-    run.memo[NOT_TRAINED] = f"no model could be trained at {origin}: {said}"
-    run.note(f"{run.memo[NOT_TRAINED]}; {serving.forecaster} of model {serving.model_id[:16]} serves on")
-    name = f"not_trained/{origin}"  # storage/registry.py reads this name: the next try waits (retraining.again_after_sessions)
-    if not run.done(name):
-        with run.db.writing(run.lease, run.run_id, name):
-            pass
+    without_training(run, origin, _not_trained_at(origin, said))
     if not isinstance(error, NextcloseError):
         log.warning("the training of %s failed", origin, exc_info=error)
     return True
+
+
+def without_training(run: Run, origin: date, reason: str) -> None:
+    """Go on with who serves, and keep the reason: the next training waits (``retraining.again_after_sessions``)."""
+    from storage.registry import append_failed_training, current_serving
+
+    name = f"not_trained/{origin}"
+    if not run.done(name):
+        with run.db.writing(run.lease, run.run_id, name) as tx:
+            append_failed_training(tx, origin, reason, run.now)
+    with run.db.reading() as con:
+        serving = current_serving(con, until=origin)
+    run.memo[NOT_TRAINED] = reason
+    run.note(f"{reason}; {serving.forecaster} of model {serving.model_id[:16]} serves on")
+
+
+def _not_trained_at(origin: date, reason: str) -> str:
+    return f"no model could be trained at {origin}: {reason}"
 
 
 def challenger_of(run: Run, origin: date) -> str:

@@ -12,6 +12,7 @@ from tasks.learning import model_of
 from tasks.market import data_digest, macro_of, market_of
 from tasks.policies import COMPUTE, DATABASE
 from tasks.run import CLOSED, Receipt, Refusal, Run, refusal_of, refusal_rows, short_digest
+from tasks.universe import silent_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,8 +94,9 @@ def forecast(run: Run, sessions: Sessions) -> Receipt:
     if late and not (frame["origin"] == pd.Timestamp(run.origin)).any():
         first = next(iter(late.values()))
         raise first if len(late) == 1 else DataError(f"none of {len(late)} symbols can be forecast from {run.origin}; {first}")
+    silent = silent_in(run) if late else {}  # a flow that brings in no prices has not asked yet who still trades
     for symbol, error in late.items():  # on a day long past a symbol may simply not have begun yet
-        run.refuse(_closed(symbol, run.origin) or refusal_of(symbol, error))
+        run.refuse(_closed(symbol, run.origin) or silent.get(symbol) or refusal_of(symbol, error))
     used, origin = sorted({*model.market_symbols, *run.symbols}), frame["origin"].dt.date
     digests = {session: data_digest(inputs.panel, macro, used, session) for session in sessions}
     first = min(model.spec.horizons)
@@ -144,16 +146,16 @@ def _without_the_wild(frame: pd.DataFrame, refused: list[Refused], serving: str)
 
 @step(DATABASE)
 def score(run: Run, sessions: Sessions) -> Receipt:
-    """Score every forecast that settled by the last of ``sessions``, but not against bars that this run found restated and that
-    may be wrong for one evening: a score stays for ever."""
+    """Score every forecast that settled by the last of ``sessions``, but not against bars that were found restated this evening
+    and that may be wrong for just that: a score stays for ever."""
     from storage.ledger import score_settled
-    from storage.quality import found_in
+    from storage.quality import found_at
 
     name = f"score/{_span(sessions)}"
     if run.done(name):
         return Receipt(text="scored before")
     with run.db.writing(run.lease, run.run_id, name) as tx:
-        rows = score_settled(tx, sessions[-1], run.run_id, run.now, found_in(tx.con, run.run_id, "restated"))
+        rows = score_settled(tx, sessions[-1], run.run_id, run.now, found_at(tx.con, run.origin, "restated"))
     return Receipt(rows, text=f"{rows:,} forecasts settled")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from tasks.deciding import pace_of, sessions_due
 from tasks.run import PASSING_KINDS, Run
@@ -41,9 +41,10 @@ def plan_days(run: Run, sessions: list[date] | None = None) -> list[Days]:
 def missed_sessions(run: Run) -> list[date]:
     """The sessions up to the run's origin at which some of its symbols were not done yet, oldest first; the origin is always
     among them. A symbol that no run ever looked at, or none for long, has missed nothing: it is new, or is back. One that was
-    left out for a reason that passes has missed the sessions of which its bars have come since."""
+    left out for a reason that passes has missed the sessions of which its bars have come since, and no other has any
+    to catch up."""
     from forecasting.sessions import add_sessions
-    from storage.bars import last_sessions
+    from storage.bars import first_sessions_after
     from storage.ledger import last_origins, origins_done
 
     calendar, back = calendar_of_run(run), []
@@ -53,12 +54,12 @@ def missed_sessions(run: Run) -> list[date]:
             done = origins_done(con, run.symbols, since, _between, run.run_id, PASSING_KINDS)
         else:
             last = last_origins(con, run.origin, run.run_id, PASSING_KINDS)
-            bars = last_sessions(con)
             last = {symbol: last[symbol] for symbol in run.symbols if symbol in last}
             earliest = _long_ago(calendar, list(last.values()))
-            behind = {s: day for s, day in last.items() if s not in run.refusals and bars.get(s, day) > day}
-            done = sorted(day for day in behind.values() if day >= earliest)[:1]
-            back = sorted(symbol for symbol, day in behind.items() if day < earliest)
+            first = first_sessions_after(con, {s: day for s, day in last.items() if s not in run.refusals}, run.origin)
+            begin = min((day for s, day in first.items() if last[s] >= earliest), default=run.origin)
+            done = [add_sessions(calendar, begin - timedelta(days=1), 0)] if last else []
+            back = sorted(symbol for symbol in first if last[symbol] < earliest)
     most = run.settings.catching.most_sessions
     due = sessions_due(calendar, run.origin, done, most, run.replay)
     if back:
@@ -132,16 +133,16 @@ def _grouped(
     groups: list[tuple[list[date], bool]] = []
     before = last = None
     for day in sessions:
+        waits = None
         newest = max((origin for origin in trained if origin <= day), default=None)
         age = None if newest is None else len(sessions_between(calendar, newest, day)) - 1
         by_itself = age is not None and (age > after or any(newest < call <= day for call in called or ()))
         if by_itself and (again := _again_from(run, calendar, [f for f in failed if newest < f <= day])) > day:
             by_itself = False
-            if day == run.origin:
-                run.note(
-                    f"a training is due; the last one failed, the next is tried from {again} on, by `nextclose retrain` at once"
-                )
+            waits = f"a training is due; the last one failed, the next is tried from {again} on, by `nextclose retrain` at once"
         due = age is None or by_itself or (run.force_retrain and day == run.origin and (newest != day or anew))
+        if waits and not due and day == run.origin:
+            run.note(waits)
         if due:
             trained.append(day)
         other = last is not None and any(last < since <= day for since in served)  # a word put somebody else in service

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CannotBeRead:
-    """A stand-in that cannot be read today: it has no answer, and is in nobody's way."""
+    """A stand-in that cannot be read today: it is in nobody's way, and is asked only where a symbol has no other source."""
 
     name: str
     error: NextcloseError
@@ -105,4 +105,6 @@ def ranked_sources(settings: Settings, asked: str | None, asked_options: Mapping
             options |= dict(asked_options)
         source = make_source(name, options)
         sources[name] = source if name == first else _standing_in(source)
-    return Ranked(sources, order, own, chosen.check)
+    out = {name for name, source in sources.items() if isinstance(source, CannotBeRead)}
+    own = {symbol: tuple(name for name in names if name not in out) or names for symbol, names in own.items()}
+    return Ranked(sources, tuple(name for name in order if name not in out), own, chosen.check)

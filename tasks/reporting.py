@@ -7,7 +7,7 @@ from typing import Any
 from tasks.deciding import nothing_to_do
 from tasks.planning import calendar_of_run
 from tasks.plots import drawn
-from tasks.run import NOT_TRAINED, Run
+from tasks.run import Run
 
 QUANTILES = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
 _RULE = ("rule", "severity", "symbols", "rows", "example")
@@ -22,7 +22,7 @@ def report_of(run: Run) -> dict[str, Any]:
     from storage.manifest import content_digest
     from storage.quality import account_of, findings_by_rule
     from storage.quarantine import refused_by
-    from storage.registry import current_serving, latest_decision
+    from storage.registry import current_serving, failed_training_of, latest_decision
     from storage.runs import run_done
 
     with run.db.reading() as con:
@@ -31,6 +31,7 @@ def report_of(run: Run) -> dict[str, Any]:
         serving = current_serving(con, until=run.origin)
         decision, drift = latest_decision(con, until=run.origin), findings_at(con, run.origin)
         stored = {symbol: (reason, message) for symbol, reason, message in refused_by(con, run.run_id)}
+        not_trained = failed_training_of(con, run.run_id)
         account, rules = account_of(con, run.run_id), findings_by_rule(con, run.run_id)
         digest = run.memo.get("digest") or content_digest(con)
     refused = stored | {r.symbol: (r.reason, r.message) for r in run.refusals.values()}
@@ -58,7 +59,7 @@ def report_of(run: Run) -> dict[str, Any]:
         "refused": [{"symbol": s, "reason": reason, "message": text} for s, (reason, text) in sorted(refused.items())],
         "quality": {"rows": account, "rules": [dict(zip(_RULE, rule, strict=True)) for rule in rules]},
         "notes": list(run.notes),
-        "not_trained": run.memo.get(NOT_TRAINED),
+        "not_trained": not_trained,
         "plots": drawn(run),
         "digest": digest,
     }  # fmt: skip

@@ -51,7 +51,7 @@ def watch(run: Run) -> Receipt:
     return Receipt(len(found), text=f"{drifted} of {len(found)} figures drifted")
 
 
-_TOLD = {"retrain": "the next run trains a challenger", "fall_back": "the rival serves from now on, the next run trains"}
+_TOLD = {"retrain": "a challenger is due from the next run on", "fall_back": "the rival serves from now on, a training is due"}
 
 
 def _population(run: Run, serving: Serving) -> list[Watched]:

@@ -10,9 +10,8 @@ import pytest
 import flows.entry
 from flows.daily import daily
 from flows.parameters import Daily
-from forecasting.errors import AlreadyRunning, InputError, NoSession, NotEnoughHistory, SettingError, SourceDown, UnknownSymbol
+from forecasting.errors import AlreadyRunning, InputError, NoSession, NotEnoughHistory, SettingError, UnknownSymbol
 from forecasting.sessions import is_session
-from sources.registry import _registered
 from storage.apart import TRIED
 from storage.database import Database
 from storage.home import Home
@@ -188,103 +187,6 @@ def test_daily__only_unknown_symbols_fail_and_leave_nothing(copied, finished):
     with pytest.raises((UnknownSymbol, NoSession), match="ZZZZ"):
         daily(Daily(home=str(copied), origin="2021-04-01", symbols=["ZZZZ"]))
     assert daily(Daily(home=str(copied), origin="2021-03-31"))["digest"] == finished[1]["digest"]
-
-
-class Moody:
-    """A source that refuses one symbol until it is in a better mood; live, so that only asking tells."""
-
-    name = "moody"
-    refusing: set[str] = set()
-    late: set[str] = set()  # their bar of the last session has not come yet
-    asked: list[tuple[str, ...]] = []
-
-    def symbols(self):
-        return None
-
-    def identity(self):
-        return "moody"
-
-    def fetch(self, symbols, start=None, end=None):
-        from sources.synthetic import SyntheticSource
-
-        Moody.asked.append(tuple(symbols))
-        whole = SyntheticSource(symbols=list(SYMBOLS), sessions=320, start="2020-01-02", events=False)
-        answer = whole.fetch([s for s in symbols if s not in self.refusing], start, end)
-        down = {s: SourceDown("moody", s, "no answer", "try again") for s in symbols if s in self.refusing}
-        missing = answer.bars["symbol"].isin(self.late) & (answer.bars["session"] == str(end))
-        return type(answer)(answer.bars[~missing].reset_index(drop=True), answer.actions, failures={**answer.failures, **down})
-
-
-@pytest.fixture
-def moody(tmp_path, monkeypatch):
-    monkeypatch.setitem(_registered, "moody", Moody)  # gone again after the test, unlike with register_source
-    Moody.refusing, Moody.late, Moody.asked = set(), set(), []
-    import dataclasses
-
-    from tasks import ingest
-
-    monkeypatch.setattr(ingest.fetch_prices, "policy", dataclasses.replace(ingest.fetch_prices.policy, first_delay=0.01))
-    home = tiny_home(tmp_path / "home")
-    text = (
-        (home / "settings.toml").read_text().replace('name = "synthetic"', 'name = "moody"').replace("chunk = 2", "chunk = 3")
-    )
-    (home / "settings.toml").write_text("\n".join(line for line in text.splitlines() if not line.startswith("options")))
-    return home
-
-
-def test_daily__a_symbol_that_failed_for_now_is_tried_again_by_the_next_run(moody):
-    Moody.refusing = {"BBB"}
-    first = daily(Daily(home=str(moody), origin="2021-03-31"))
-    assert first["status"] == "degraded"
-    assert [(r["symbol"], r["reason"]) for r in first["refused"]] == [("BBB", "down")]
-    assert Moody.asked == [("AAA", "BBB", "CCC"), ("BBB",), ("BBB",)]  # whoever answered is not asked again
-
-    Moody.refusing = set()
-    second = daily(Daily(home=str(moody), origin="2021-03-31"))
-    assert second["status"] == "completed" and second["run_id"] != first["run_id"]
-    assert {f["symbol"] for f in second["forecasts"]} == set(SYMBOLS)
-    third = daily(Daily(home=str(moody), origin="2021-03-31"))
-    assert third["already_done"] and third["digest"] == second["digest"]
-
-
-def test_daily__what_a_symbol_missed_while_it_failed_comes_with_the_first_evening_on_which_it_answers(moody):
-    """BBB does not answer on 1 and 5 April, nor does CCC on the 5th and 6th: each gets what it missed as soon as its bars are
-    there, the others keep what was issued, and an evening on which nothing new can be made does one session."""
-    daily(Daily(home=str(moody), origin="2021-03-31"))
-    told = []
-    for day, down in (("2021-04-01", "BBB"), ("2021-04-05", "BBB CCC"), ("2021-04-06", "CCC"), ("2021-04-07", "")):
-        Moody.refusing = set(down.split())
-        told.append(daily(Daily(home=str(moody), origin=day)))
-    made = "SELECT symbol, day(origin) AS d, any_value(run_id) FROM store.forecasts WHERE origin > '2021-03-31' "
-    by = {report["run_id"]: index for index, report in enumerate(told)}
-    found = {(symbol, day): by[run] for symbol, day, run in rows(moody, made + "GROUP BY ALL ORDER BY ALL")}
-    assert found == {
-        ("AAA", 1): 0, ("AAA", 5): 1, ("AAA", 6): 2, ("AAA", 7): 3,
-        ("BBB", 1): 2, ("BBB", 5): 2, ("BBB", 6): 2, ("BBB", 7): 3,
-        ("CCC", 1): 0, ("CCC", 5): 3, ("CCC", 6): 3, ("CCC", 7): 3,
-    }  # fmt: skip
-    steps = "SELECT step FROM store.steps WHERE run_id = '{}' AND step LIKE 'forecast/%'"
-    assert rows(moody, steps.format(told[1]["run_id"])) == [("forecast/2021-04-05..2021-04-05",)]
-
-
-def test_daily__a_bar_that_is_late_is_waited_for_by_the_next_run(moody):
-    Moody.late = {"CCC"}
-    first = daily(Daily(home=str(moody), origin="2021-03-31"))
-    assert [(r["symbol"], r["reason"]) for r in first["refused"]] == [("CCC", "stale_symbol")]
-    held = "SELECT (SELECT count(*) FROM store.bars), (SELECT count(*) FROM store.forecasts)"
-    before = rows(moody, held)
-    assert daily(Daily(home=str(moody), origin="2021-03-31"))["refused"] == first["refused"]  # asked again, no news
-    assert rows(moody, held) == before
-    Moody.late = set()
-    second = daily(Daily(home=str(moody), origin="2021-03-31"))
-    assert second["status"] == "completed" and {f["symbol"] for f in second["forecasts"]} == set(SYMBOLS)
-
-
-def test_daily__without_any_answer_ends_with_the_sources_error(moody):
-    Moody.refusing = set(SYMBOLS)
-    with pytest.raises(SourceDown, match=r"none of 3 symbols answered.*no answer; try again"):
-        daily(Daily(home=str(moody), origin="2021-03-31"))
-    assert not (moody / "snapshot.duckdb").exists()
 
 
 def test_daily__while_another_run_writes(copied):

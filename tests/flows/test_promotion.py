@@ -300,7 +300,7 @@ def test_training__of_which_the_process_dies_does_not_take_every_evening_with_it
     ends = [subprocess.run([sys.executable, "-c", dies, str(home)], check=False).returncode for _ in range(3)]
     report = daily(Daily(home=str(home), origin="2021-04-06", retrain=True))
     assert ends == [9, 9, 9] and len(report["forecasts"]) > 0
-    assert "the last 3 runs died on the way; give the machine more memory" in report["not_trained"]
+    assert "the last 3 runs died on the way; where that was for want of memory" in report["not_trained"]
 
 
 def test_daily__after_a_damaged_champion_and_a_new_one_leaves_the_missed_sessions_out(home):

@@ -20,7 +20,7 @@ PUBLIC = (
     "rank_forecasts latest_ranks rank_scoreboard live_coverage "
     "latest_forecasts forecasts scoreboard forecast_accuracy prices prices_adjusted features_latest models gate_decisions "
     "evaluations evaluation_slices quarantine freshness runs actions macro universe quality quality_findings disagreements "
-    "requests trials training_curves audits controls approvals drift "
+    "requests trials training_curves audits controls approvals drift failed_trainings "
     "prices_as_of prices_adjusted_as_of actions_as_of universe_as_of macro_as_of"
 ).split()
 

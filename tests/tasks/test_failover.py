@@ -121,15 +121,14 @@ def test_trailing__what_was_wrong_for_one_evening_is_put_right_up_to_where_it_be
 
 
 def test_failover__a_stand_in_that_cannot_be_read_stops_nobody(tmp_path):
-    """The file that is to check and to stand in is not there: AAA comes from the first, BBB of which that knows nothing has
-    both reasons, and the day is told."""
+    """The file that is to check and stand in is not there: AAA comes from the first, BBB is unknown to it, and that is told."""
     First.bars, First.failures = week("AAA"), {"BBB": UnknownSymbol("first", "BBB", "404")}
     there = {"then": ["files"], "options": {}}
     settings = settings_of({"source": {"name": "first", **there}, "sources": {"files": {"path": str(tmp_path / "gone.csv")}}})
     with open_run(Asked("ingest", symbols=("AAA", "BBB"), every_time=True), Home(tmp_path / "home"), settings, NOW) as run:
         bring_in_prices(run)
         assert asked_for(run, "SELECT symbol, source, count(*) FROM prices GROUP BY ALL") == [("AAA", "first", 5)]
-        assert list(run.refusals) == ["BBB"] and "gone.csv" in run.refusals["BBB"].message
+        assert [(r.symbol, r.reason) for r in run.refusals.values()] == [("BBB", "unknown_symbol")]
         assert run.notes[0].startswith("files cannot stand in or check: ") and "gone.csv" in run.notes[0]
 
 

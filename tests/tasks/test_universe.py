@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from flows.prices import bring_in_prices
-from forecasting.errors import UnknownSymbol
+from forecasting.errors import SourceDown, UnknownSymbol
 from forecasting.sessions import sessions_between
 from sources.registry import _registered, register_source
 from storage.home import Home
@@ -97,6 +97,15 @@ def test_universe__a_delisted_symbol_that_no_source_answers_for_is_no_failure(tm
     ]
     with run.db.reading() as con:
         assert refused_by(con, run.run_id) == [("BBB", "inactive", run.refusals["BBB"].message)]
+
+
+def test_universe__a_source_that_is_down_after_a_long_pause_delists_nobody(tmp_path):
+    """Nothing ran for 21 sessions; then BBB's source does not answer. That says nothing of BBB, and is asked again."""
+    First.bars = [*series("AAA", DAYS[:30]), *series("BBB", DAYS[:30])]
+    ingest(tmp_path, DAYS[29])
+    First.bars, First.failures = series("AAA", DAYS[:51]), {"BBB": SourceDown("first", "BBB", "no answer in time")}
+    run = ingest(tmp_path, DAYS[50])
+    assert [(r.reason, r.passing) for r in run.refusals.values()] == [("down", True)]
 
 
 def test_universe__a_renamed_symbol_is_suggested_never_merged(tmp_path):
