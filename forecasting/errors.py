@@ -15,6 +15,7 @@
     │   ├── UnknownSymbol              the source does not know the symbol
     │   ├── NoSession                  no session in the span asked for: nothing to do
     │   ├── Partial                    an answer that lacks bars which the calendar expects
+    │   │   └── NoBars                 or that has none at all
     │   ├── Malformed                  an answer that is not what the source promises
     │   ├── Stale                      what the source holds ended long before the span asked for
     │   └── SourceDown                 no answer, or a server error
@@ -155,6 +156,10 @@ class NoSession(SourceError):
 
 class Partial(SourceError):
     kind = "partial"
+
+
+class NoBars(Partial):
+    """An answer in good form without a single bar: what a source gives of a symbol that no longer trades, too."""
 
 
 class Malformed(SourceError):

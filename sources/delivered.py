@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from forecasting.errors import Malformed, NextcloseError, NoSession, Partial, SourceError
+from forecasting.errors import Malformed, NextcloseError, NoBars, NoSession, Partial, SourceError
 from sources import spelling, tables
 from sources.base import ACTION_COLUMNS, BAR_COLUMNS, REJECT_COLUMNS, Basis, Fetched, in_span, missing_symbols, typed_frame
 from sources.cells import read_columns
@@ -119,7 +119,7 @@ def _zone_of(symbol: str):
 def without_rows(source: str, symbol: str, start: date | None, end: date | None) -> SourceError:
     """For an answer in good form that holds no row. Ten days hold a session on every exchange, fewer may be holidays."""
     if start is None or end is None or (end - start).days >= 10:
-        return Partial(source, symbol, "an answer without a single bar", "try again later")
+        return NoBars(source, symbol, "an answer without a single bar", "try again later")
     return NoSession(source, symbol, f"no session from {start} to {end}")
 
 

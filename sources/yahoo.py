@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import Partial, SourceError, UnknownSymbol
+from forecasting.errors import NoBars, SourceError, UnknownSymbol
 from forecasting.symbols import normalise_symbols
 from sources.asking import WAITS, ask_each
 from sources.base import ACTION_COLUMNS, BAR_COLUMNS, REJECT_COLUMNS, Cost, Fetched, in_span, missing_symbols, typed_frame
@@ -183,7 +183,7 @@ def _put_together(
     failures = failures | missing_symbols("yahoo", answered, answered, tuple(bars["symbol"].unique()), start, end)
     null = sorted((a.symbol, d, action) for a in answers for d, action in a.null_sessions if _inside(d, start, end))
     for symbol in {symbol for symbol, _, _ in null} & failures.keys():
-        failures[symbol] = Partial("yahoo", symbol, "an answer without a single price", "try again later")
+        failures[symbol] = NoBars("yahoo", symbol, "an answer without a single price", "try again later")
     rejects = [
         (symbol, np.datetime64(d, "us"), -1, *(_ACTION_ALONE if action else _NULL), json.dumps({"date": str(d)}))
         for symbol, d, action in null

@@ -11,6 +11,7 @@ from typing import Any
 from forecasting.errors import (
     Blocked,
     Malformed,
+    NoBars,
     NoSession,
     Partial,
     RateLimited,
@@ -66,7 +67,7 @@ def translate(symbol: str, session: Any) -> Iterator[None]:
 def without_bars(symbol: str, start: date | None, today: date) -> SourceError:
     """For an answer in good form that holds no bar. Ten days hold a session on every exchange, fewer may be holidays."""
     if start is None or (today - start).days >= 10:
-        return Partial("yahoo", symbol, "an answer without a single bar", _NEXT[Partial])
+        return NoBars("yahoo", symbol, "an answer without a single bar", _NEXT[Partial])
     return NoSession("yahoo", symbol, f"no session from {start} to now")
 
 

@@ -87,8 +87,8 @@ Between = Callable[[Collection[str], date, date], Iterable[date]]
 # such symbols, nearly all, are taken together where they are of the same list. What was left out before $kept counts as done.
 _WENT_OVER = r"""
 WITH kept_out AS (
-    SELECT run_id, symbol, session, reason <> 'stale_symbol' AS whole FROM store.quarantine
-    WHERE severity = 'refused' AND list_contains($passing::VARCHAR[], reason) AND session >= $kept::DATE
+    SELECT run_id, symbol, max(session) AS session, bool_or(reason <> 'stale_symbol') AS whole FROM store.quarantine
+    WHERE severity = 'refused' AND list_contains($passing::VARCHAR[], reason) AND session >= $kept::DATE GROUP BY run_id, symbol
 ),
 named AS (
     SELECT CASE WHEN run_id IN (SELECT run_id FROM kept_out) THEN run_id END AS kept_run, runs.symbols,
@@ -99,20 +99,19 @@ named AS (
 went_over AS (SELECT DISTINCT kept_run, symbols, days[1]::DATE AS first, days[-1]::DATE AS last FROM named),
 issued AS (SELECT symbol, origin FROM store.forecasts WHERE run_id IS DISTINCT FROM $besides)"""
 
-_KEPT_OUT = "ANTI JOIN kept_out AS k ON k.run_id = t.kept_run AND k.symbol = t.symbol AND (k.whole OR k.session = t.origin)"
-
 _LAST_DONE = f"""
 {_WENT_OVER},
 bound AS (SELECT coalesce($until::DATE, DATE '9999-12-31') AS until),
 together AS (
-    SELECT kept_run, symbols, max(CASE WHEN last <= until THEN last ELSE first END) AS origin FROM went_over, bound
-    WHERE first <= until GROUP BY kept_run, symbols
+    SELECT kept_run, symbols, min(first) AS first, max(CASE WHEN last <= until THEN last ELSE first END) AS origin
+    FROM went_over, bound WHERE first <= until GROUP BY kept_run, symbols
 ),
 each AS (
     SELECT symbol, max(origin) AS last FROM issued, bound WHERE origin <= until GROUP BY symbol
-    UNION ALL SELECT t.symbol, t.origin FROM (
-        SELECT kept_run, unnest(string_split(symbols, ',')) AS symbol, origin FROM together
-    ) AS t {_KEPT_OUT}
+    UNION ALL SELECT t.symbol, CASE WHEN k.session = t.origin THEN t.origin - 1 ELSE t.origin END FROM (
+        SELECT kept_run, unnest(string_split(symbols, ',')) AS symbol, first, origin FROM together
+    ) AS t LEFT JOIN kept_out AS k ON k.run_id = t.kept_run AND k.symbol = t.symbol
+    WHERE k.whole IS NULL OR (NOT k.whole AND (k.session <> t.origin OR t.first < t.origin))
 )
 SELECT symbol, max(last) FROM each GROUP BY symbol
 """
@@ -133,7 +132,8 @@ over AS (
 each AS (
     SELECT symbol, origin FROM issued SEMI JOIN wanted USING (symbol) WHERE origin >= $kept::DATE
     UNION SELECT t.symbol, t.origin
-    FROM (SELECT kept_run, symbol, origin FROM over JOIN together USING (which)) AS t {_KEPT_OUT}
+    FROM (SELECT kept_run, symbol, origin FROM over JOIN together USING (which)) AS t
+    ANTI JOIN kept_out AS k ON k.run_id = t.kept_run AND k.symbol = t.symbol AND (k.whole OR k.session = t.origin)
 )
 SELECT origin FROM each GROUP BY origin HAVING count(*) = len($symbols::VARCHAR[]) ORDER BY origin
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -45,10 +45,17 @@ def findings_by_rule(con: duckdb.DuckDBPyConnection, run_id: str) -> list[tuple[
     ).fetchall()
 
 
-def found_at(con: duckdb.DuckDBPyConnection, origin: date, rule: str) -> list[str]:
-    """The symbols of which ``rule`` was found by any run of ``origin``, in their order."""
-    asked = "SELECT DISTINCT symbol FROM store.findings WHERE origin = ?::DATE AND rule = ? ORDER BY symbol"
-    return [row[0] for row in con.execute(asked, [str(origin)[:10], rule]).fetchall()]
+def still_restated(con: duckdb.DuckDBPyConnection, origin: date) -> list[str]:
+    """The symbols whose bars came mostly with other values in the last week before ``origin``, or since, and of which nothing
+    came at a later origin: in their order."""
+    since = origin - timedelta(days=7)
+    found = con.execute(
+        """SELECT DISTINCT symbol FROM store.findings AS f WHERE rule = 'restated' AND origin >= $since::DATE AND NOT EXISTS (
+            FROM store.quality AS q WHERE q.origin >= $since::DATE AND q.symbol = f.symbol AND q.origin > f.origin
+        ) ORDER BY symbol""",
+        {"since": since},
+    )
+    return [row[0] for row in found.fetchall()]
 
 
 def append_findings(tx: Tx, frame: pd.DataFrame, origin: date, known_at: datetime) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from forecasting.errors import Blocked, Partial, RateLimited, SourceDown, SourceError
+from forecasting.errors import Blocked, NoBars, RateLimited, SourceDown, SourceError
 from tasks.engine import step
 from tasks.failing import raise_together
 from tasks.metering import counted
@@ -182,7 +182,7 @@ def _stopped(run: Run, name: str | None) -> bool:
 
 def _next_source(run: Run, arrived: Arrived, symbol: str) -> str | None:
     """The source that is to be asked for a symbol now; None after the last one."""
-    order, rank = run.ranked.order_of(symbol), arrived.rank.get(symbol, 0)
+    order, rank = run.ranked.asked_for(symbol), arrived.rank.get(symbol, 0)
     return order[rank] if rank < len(order) else None
 
 
@@ -198,7 +198,7 @@ def _groups(
     groups: dict[tuple[str, date | None], list[str]] = {}
     for symbol in pending:
         name = _next_source(run, arrived, symbol)
-        bounded_first = arrived.rank.get(symbol, 0) == 0 and run.ranked.sources[name].symbols() is not None
+        bounded_first = name == run.ranked.order_of(symbol)[0] and run.ranked.sources[name].symbols() is not None
         since = start if bounded_first else begin[symbol]
         groups.setdefault((name, since), []).append(symbol)
     return sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1])))
@@ -215,17 +215,18 @@ def _ask(run: Run, arrived: Arrived, name: str, begin: date | None, symbols: lis
     if len(answer.bars) or len(answer.rejects):
         arrived.landed.append(landed)
         arrived.rows += len(answer.bars)
-    instead = sorted(s for s in landed.symbols if arrived.rank.get(s, 0))
+    instead = sorted(s for s in landed.symbols if run.ranked.order_of(s)[0] != name)
     if instead:
         first = instead[0]
         more = f" and {len(instead) - 1} more" if len(instead) > 1 else ""
-        run.note(f"{first}{more}: prices from {name}, because {arrived.failures[first]}")
+        why = arrived.failures.get(first) or f"{run.ranked.order_of(first)[0]} cannot be read"
+        run.note(f"{first}{more}: prices from {name}, because {why}")
     arrived.currency |= dict(answer.currency)
     arrived.answered |= dict.fromkeys(landed.symbols, name)
     arrived.failures |= {s: e for s, e in answer.failures.items() if s not in arrived.answered}
     for symbol in symbols:  # an answer that says nothing of a symbol is no answer
         if symbol not in arrived.answered and symbol not in answer.failures:
-            arrived.failures[symbol] = Partial(name, symbol, "the answer does not speak of it", "try again later")
+            arrived.failures[symbol] = NoBars(name, symbol, "the answer does not speak of it", "try again later")
     for note in answer.notes:
         run.note(note)
 

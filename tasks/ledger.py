@@ -146,16 +146,16 @@ def _without_the_wild(frame: pd.DataFrame, refused: list[Refused], serving: str)
 
 @step(DATABASE)
 def score(run: Run, sessions: Sessions) -> Receipt:
-    """Score every forecast that settled by the last of ``sessions``, but not against bars that were found restated this evening
-    and that may be wrong for just that: a score stays for ever."""
+    """Score every forecast that settled by the last of ``sessions``, but not against bars restated when they came last, which
+    may be wrong for just that evening: a score stays for ever."""
     from storage.ledger import score_settled
-    from storage.quality import found_at
+    from storage.quality import still_restated
 
     name = f"score/{_span(sessions)}"
     if run.done(name):
         return Receipt(text="scored before")
     with run.db.writing(run.lease, run.run_id, name) as tx:
-        rows = score_settled(tx, sessions[-1], run.run_id, run.now, found_at(tx.con, run.origin, "restated"))
+        rows = score_settled(tx, sessions[-1], run.run_id, run.now, still_restated(tx.con, run.origin))
     return Receipt(rows, text=f"{rows:,} forecasts settled")
 
 

@@ -56,9 +56,14 @@ class Ranked:
     def order_of(self, symbol: str) -> tuple[str, ...]:
         return self.own.get(symbol, self.order)
 
+    def asked_for(self, symbol: str) -> tuple[str, ...]:
+        """Those of its order that can be read; all where none can, so that the reason is said."""
+        order = self.order_of(symbol)
+        return tuple(name for name in order if not isinstance(self.sources[name], CannotBeRead)) or order
+
     def checker_of(self, symbol: str, answered: str) -> str | None:
         """The source that checks what ``answered`` said of the symbol, None where there is none."""
-        others = [name for name in self.order_of(symbol) if name != answered]
+        others = [name for name in self.asked_for(symbol) if name != answered]
         return others[0] if others and self.check else None
 
     def unreadable(self) -> list[str]:
@@ -105,6 +110,4 @@ def ranked_sources(settings: Settings, asked: str | None, asked_options: Mapping
             options |= dict(asked_options)
         source = make_source(name, options)
         sources[name] = source if name == first else _standing_in(source)
-    out = {name for name, source in sources.items() if isinstance(source, CannotBeRead)}
-    own = {symbol: tuple(name for name in names if name not in out) or names for symbol, names in own.items()}
-    return Ranked(sources, tuple(name for name in order if name not in out), own, chosen.check)
+    return Ranked(sources, order, own, chosen.check)

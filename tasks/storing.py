@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from forecasting.errors import InputError, NoSession, Stale, UnknownSymbol
+from forecasting.errors import InputError, NoBars, NoSession, Stale, UnknownSymbol
 from tasks.engine import step
 from tasks.ingest import Arrived, arrivals
 from tasks.policies import DATABASE
@@ -34,7 +34,7 @@ def store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
     arrived = arrivals(run, symbols)
     silent = silent_in(run) if arrived.failures else {}
     for symbol, error in sorted(arrived.failures.items()):
-        unheard_of = isinstance(error, UnknownSymbol | NoSession | Stale)  # a source that is down says nothing of it
+        unheard_of = isinstance(error, UnknownSymbol | NoSession | NoBars | Stale)  # a source that is down says nothing of it
         run.refuse((silent.get(symbol) if unheard_of else None) or refusal_of(symbol, error))
     known = known_of(run)
     for refusal in settled(run, arrived, known):

@@ -39,6 +39,7 @@ class Moody:
     late: set[str] = set()  # their bar of the last session has not come yet
     missing: set[str] = set()  # bars that there are not, 'CCC 2021-04-01'
     halved: set[str] = set()  # whose closes of the span asked for are wrong
+    constant: set[str] = set()  # whose closes never change
     asked: list[tuple[str, ...]] = []
 
     def symbols(self):
@@ -59,13 +60,16 @@ class Moody:
         missing |= (bars["symbol"] + " " + bars["session"].dt.strftime("%Y-%m-%d")).isin(self.missing)
         prices = ["open", "high", "low", "close"]
         bars.loc[bars["symbol"].isin(self.halved), prices] /= 2
+        bars.loc[bars["symbol"].isin(self.constant), prices] = 10.0
         return type(answer)(bars[~missing].reset_index(drop=True), answer.actions, failures={**answer.failures, **down})
 
 
 @pytest.fixture
 def moody(tmp_path, monkeypatch):
     monkeypatch.setitem(_registered, "moody", Moody)  # gone again after the test, unlike with register_source
-    Moody.refusing, Moody.late, Moody.missing, Moody.halved, Moody.asked = set(), set(), set(), set(), []
+    for name in ("refusing", "late", "missing", "halved", "constant"):
+        setattr(Moody, name, set())
+    Moody.asked = []
     import dataclasses
 
     from tasks import ingest
@@ -149,6 +153,26 @@ def test_score__waits_where_the_prices_of_the_evening_are_wrong_however_often_th
         daily(Daily(home=str(moody), origin=day))
     worst = "SELECT symbol, max(persistence_abs_error) < 0.2 FROM store.scores WHERE origin = '2021-03-31' GROUP BY symbol "
     assert rows(moody, worst + "ORDER BY symbol") == [(symbol, True) for symbol in SYMBOLS]
+
+
+def test_score__waits_where_nothing_came_since_the_evening_of_wrong_prices(moody):
+    """AAA comes halved on 1 April and does not answer on the 5th: its forecast of 31 March is not scored on what is stored."""
+    daily(Daily(home=str(moody), origin="2021-03-31"))
+    Moody.halved = {"AAA"}
+    daily(Daily(home=str(moody), origin="2021-04-01"))
+    Moody.halved, Moody.refusing = set(), {"AAA"}
+    daily(Daily(home=str(moody), origin="2021-04-05"))
+    assert rows(moody, "SELECT DISTINCT symbol FROM store.scores ORDER BY symbol") == [("BBB",), ("CCC",)]
+
+
+def test_daily__with_a_bar_that_is_always_late_and_says_nothing_does_not_begin_further_back_each_evening(moody):
+    """CCC's closes are all the same, so that nothing can be forecast, and its bar comes a day late: two sessions an evening."""
+    Moody.constant = {"CCC"}
+    daily(Daily(home=str(moody), origin="2021-03-31"))
+    Moody.late, found = {"CCC"}, []
+    for day in ("2021-04-01", "2021-04-05", "2021-04-06", "2021-04-07"):
+        found += spans(moody, daily(Daily(home=str(moody), origin=day)))
+    assert found[0] == "2021-04-01..2021-04-01" and found[-1] == "2021-04-06..2021-04-07"
 
 
 def test_daily__after_a_symbol_did_not_trade_for_some_sessions_does_one(moody):

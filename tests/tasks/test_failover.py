@@ -132,6 +132,25 @@ def test_failover__a_stand_in_that_cannot_be_read_stops_nobody(tmp_path):
         assert run.notes[0].startswith("files cannot stand in or check: ") and "gone.csv" in run.notes[0]
 
 
+def test_failover__a_first_of_ones_own_that_cannot_be_read_is_filled_up_and_not_corrected(tmp_path):
+    """AAA comes from a file, of which the second says 0.2 more. On the day when the file is gone the second adds the new
+    session, and nothing else; the file's word stays, and who stood in is told."""
+    file = tmp_path / "aaa.csv"
+    file.write_text("symbol,date,open,high,low,close,volume\n" + "".join(f"AAA,{d},10,11,9,10,100\n" for d in DAYS[:4]))
+    Second.bars = [("AAA", day, 10.2) for day in DAYS]
+    options = {"then": ["second"], "per_symbol": {"AAA": ["files", "second"]}, "check": False}
+    form = {"path": str(file), "basis": "as_traded"}
+    settings = settings_of({"source": {"name": "first", **options}, "sources": {"files": form}})
+    for day in DAYS[3:]:
+        now = datetime.fromisoformat(f"{day}T22:30:00+00:00")
+        with open_run(Asked("ingest", symbols=("AAA",), every_time=True), Home(tmp_path / "home"), settings, now) as run:
+            bring_in_prices(run)
+            found = asked_for(run, "SELECT source, close, count(*) FROM prices GROUP BY ALL ORDER BY ALL")
+        file.unlink(missing_ok=True)
+    assert found == [("files", 10.0, 4), ("second", 10.2, 1)]
+    assert "AAA: prices from second, because files cannot be read" in run.notes
+
+
 def test_failover__what_may_pass_is_tried_again_first_and_then_the_second_stands_in_for_all_chunks(tmp_path):
     First.failures = SourceDown("first", None, "no answer in time")
     Second.bars = [*week("AAA"), *week("BBB")]

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from flows.prices import bring_in_prices
-from forecasting.errors import SourceDown, UnknownSymbol
+from forecasting.errors import NoBars, SourceDown, UnknownSymbol
 from forecasting.sessions import sessions_between
 from sources.registry import _registered, register_source
 from storage.home import Home
@@ -87,10 +87,11 @@ def test_universe__a_404_of_one_day_delists_nobody(tmp_path):
     assert run.refusals["BBB"].reason == "unknown_symbol"
 
 
-def test_universe__a_delisted_symbol_that_no_source_answers_for_is_no_failure(tmp_path):
+@pytest.mark.parametrize("error", [UnknownSymbol, NoBars])
+def test_universe__a_delisted_symbol_that_no_source_answers_for_is_no_failure(tmp_path, error):
     First.bars = [*series("AAA", DAYS[:61]), *series("BBB", DAYS[:41])]
     ingest(tmp_path, DAYS[60])
-    First.bars, First.failures = series("AAA", DAYS[:62]), {"BBB": UnknownSymbol("first", "BBB", "404")}
+    First.bars, First.failures = series("AAA", DAYS[:62]), {"BBB": error("first", "BBB", "404")}
     run = ingest(tmp_path, DAYS[61])
     assert [(r.reason, r.message) for r in run.refusals.values()] == [
         ("inactive", f"BBB has not traded since {DAYS[40]}; it is kept, not forecast")
