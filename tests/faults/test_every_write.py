@@ -6,10 +6,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from storage.backup import back_up
+from storage.home import Home
 from tests.faults.disk import build, compiler, environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,11 +43,32 @@ def test_day__disturbed_at_calls_of_many_kinds_converges(finished, tmp_path, fig
     assert found["tried"] == found["converged"] >= 8 and found["met"] >= found["tried"] // 2
 
 
-def test_restore__whose_disk_is_full_before_it_holds_the_lock_says_so_in_a_line(finished, tmp_path):
-    """The first thing that a restore writes is who holds the lock."""
-    found = tried(finished[0], tmp_path, 1, "--scene", "restore", "--fate", "full", "--call", "3")
-    assert found["problems"] == [] and found["tried"] == found["converged"] == found["met"] == 1
-    assert found["told"] == ["disk full while writing ; free some space and run again, nothing was lost"]
+RESTORES = """
+import sys
+from pathlib import Path
+from storage.backup import backups, restore
+from storage.home import Home
+from tests.faults.disk import fail
+for number in range(1, 6):
+    home = Home(Path(sys.argv[2]) / str(number))
+    fail(home.path, sys.argv[3], number)
+    try:
+        restore(home, backups(Path(sys.argv[1]))[0])
+        print("done")
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(("fate", "says"), [("full", "disk full"), ("broken", "gave an error")])
+def test_restore__whose_disk_fails_at_its_first_writes_says_so_in_a_line(finished, tmp_path, fate, says):
+    """Also before it holds the lock: the first things that it writes are that it may, and who it is."""
+    back_up(Home(finished[0]), tmp_path / "backups", datetime(2026, 11, 20, tzinfo=UTC))
+    command = [sys.executable, "-c", RESTORES, tmp_path / "backups", tmp_path / "homes", fate]
+    done = subprocess.run(command, cwd=ROOT, env=environment(build(tmp_path)), capture_output=True, text=True, check=True)
+    told = done.stdout.splitlines()
+    assert len(told) == 5 and all(line.startswith(("StorageError", "HomeNotWritable", "done")) for line in told), told
+    assert sum(says in line for line in told) >= 2
 
 
 @pytest.mark.slow(25)

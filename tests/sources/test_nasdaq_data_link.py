@@ -12,8 +12,8 @@ from forecasting.errors import (
     Blocked,
     BudgetSpent,
     Malformed,
+    NoBars,
     NoSession,
-    Partial,
     RateLimited,
     SettingError,
     SourceDown,
@@ -164,7 +164,7 @@ def test_data_link__another_database_is_not_frozen_but_a_dataset_may_be(server):
         (Answer('{"dataset": '), Malformed, "not JSON"),
         (dataset(ROWS, "MSFT"), Malformed, "asked for TSLA, it answered about 'MSFT'"),
         (dataset(ROWS, names=["Date", "Close", *["x"] * 11]), Malformed, "no table of prices"),
-        (dataset([]), Partial, "without a single bar"),
+        (dataset([]), NoBars, "without a single bar"),
     ],
 )
 def test_data_link__bad_answers_are_told_apart(server, answer, kind, says):

@@ -9,7 +9,17 @@ from datetime import date
 import pytest
 
 import sources.stooq
-from forecasting.errors import Blocked, BudgetSpent, Malformed, NoSession, Partial, RateLimited, SourceDown, UnknownSymbol
+from forecasting.errors import (
+    Blocked,
+    BudgetSpent,
+    Malformed,
+    NoBars,
+    NoSession,
+    Partial,
+    RateLimited,
+    SourceDown,
+    UnknownSymbol,
+)
 from sources.stooq import StooqSource
 from tests.sources.replies import days, recorded
 from tests.sources.stand_in import Answer, Query, StandIn
@@ -91,7 +101,7 @@ def test_stooq__a_spelling_can_be_given_and_an_exchange_without_one_is_not_asked
         (csv("Exceeded the daily hits limit"), BudgetSpent, "it says: Exceeded the daily hits limit; run again tomorrow"),
         (csv("No data"), UnknownSymbol, "it says: No data; check the spelling"),
         (csv(""), UnknownSymbol, "it says: No data"),
-        (csv(HEADER), Partial, "without a single bar"),
+        (csv(HEADER), NoBars, "without a single bar"),
         (csv("Get your apikey:\n1. Open https://stooq.com"), Blocked, "it asks for a key"),
         (csv("Warning: mysql error"), Malformed, "no table of prices: Warning"),
         (csv("Date,Price\n2024-01-02,1\n"), Malformed, "no table of prices"),
