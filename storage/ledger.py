@@ -19,7 +19,7 @@ from storage.database import Tx
 if TYPE_CHECKING:
     import pandas as pd
 
-LATE_DAYS = 7
+LATE_DAYS = 7  # for so long a score waits for a source that changed most of what it had said
 _LONG_PASSED = timedelta(days=90)  # after which nobody catches up what a symbol missed
 FORECAST_KEY = ("symbol", "origin", "horizon", "forecaster")
 

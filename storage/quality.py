@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from storage.database import Tx
+from storage.ledger import LATE_DAYS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,9 +47,9 @@ def findings_by_rule(con: duckdb.DuckDBPyConnection, run_id: str) -> list[tuple[
 
 
 def still_restated(con: duckdb.DuckDBPyConnection, origin: date) -> list[str]:
-    """The symbols whose bars came mostly with other values in the last week before ``origin``, or since, and of which nothing
-    came at a later origin: in their order."""
-    since = origin - timedelta(days=7)
+    """The symbols whose bars came mostly with other values in the last LATE_DAYS before ``origin``, or since, and of which
+    nothing came at a later origin: in their order."""
+    since = origin - timedelta(days=LATE_DAYS)
     found = con.execute(
         """SELECT DISTINCT symbol FROM store.findings AS f WHERE rule = 'restated' AND origin >= $since::DATE AND NOT EXISTS (
             FROM store.quality AS q WHERE q.origin >= $since::DATE AND q.symbol = f.symbol AND q.origin > f.origin

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _STOPS_ALL = (RateLimited, Blocked, SourceDown)
 
 
-_REVISED_LATELY = timedelta(days=14)  # and not each evening everything, after a repair of the whole history:
-_REVISED_BACK = timedelta(days=90)
+_REVISED_LATELY = timedelta(days=14)  # for so long what a source changed is asked for again
+_REVISED_BACK = timedelta(days=90)  # but no further back, after a repair of the whole history
 
 
 @dataclass(frozen=True)
