@@ -94,8 +94,8 @@ def check_snapshot(patient: Patient) -> Check:
 
 def check_model(patient: Patient) -> Check:
     """Does a model serve, and is its folder what the registry recorded?"""
+    from storage.model_folders import model_problem
     from storage.reading import ask
-    from storage.registry import model_problem
     from storage.snapshot import open_snapshot
 
     if not patient.home.snapshot.exists():

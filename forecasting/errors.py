@@ -17,6 +17,7 @@
     │   ├── Partial                    an answer that lacks bars which the calendar expects
     │   │   └── NoBars                 or that has none at all
     │   ├── Malformed                  an answer that is not what the source promises
+    │   ├── Unfit                      prices in another basis or currency than those that are stored
     │   ├── Stale                      what the source holds ended long before the span asked for
     │   └── SourceDown                 no answer, or a server error
     ├── DataError                  4   the data at hand does not allow the step
@@ -168,6 +169,11 @@ class Malformed(SourceError):
 
 class Stale(SourceError):
     kind = "stale"
+    retry = False
+
+
+class Unfit(SourceError):
+    kind = "unfit"
     retry = False
 
 

@@ -7,7 +7,7 @@ index that could go wrong. Uniqueness rests on the checks here and on the tests.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -194,3 +194,10 @@ def _list(columns: tuple[str, ...]) -> str:
 
 def _shown(key: tuple[str, ...], row: tuple) -> str:
     return ", ".join(f"{c} {value}" for c, value in zip(key, row, strict=False))
+
+
+def one_row(**columns: Any) -> pd.DataFrame:
+    """A frame of one row, for an append."""
+    import pandas as pd
+
+    return pd.DataFrame({name: [value] for name, value in columns.items()})

@@ -18,9 +18,9 @@ from typing import Any
 import duckdb
 
 from forecasting.errors import InputError
-from storage.append import Appended
+from storage.append import Appended, one_row
 from storage.database import Tx
-from storage.registry import Serving, one_row
+from storage.registry import Serving
 
 
 def append_approval(

@@ -25,7 +25,7 @@ from storage.landing import landing_files, landing_problem
 from storage.lockfile import lock_holder
 from storage.manifest import TableDigest, digest_table, read_manifest, tables_of
 from storage.migrate import schema_number
-from storage.registry import model_problem
+from storage.model_folders import model_problem
 
 _TRIES = 3
 _MOMENT = 5.0  # seconds between the two renames of a publish, at most

@@ -44,10 +44,10 @@ def cleaned_ahead(run: Run) -> Iterator[Callable[[Chunk], None]]:
 
 def _begin(run: Run, symbols: Chunk, submit: Callable) -> None:
     from tasks.delivery import opened
-    from tasks.storing import known_of, settled
+    from tasks.fitting import known_of, settled
 
     arrived = arrivals(run, symbols)
-    refused = {refusal.symbol for refusal in settled(run, arrived, known_of(run))}
+    refused = {refusal.symbol for refusal in settled(arrived, known_of(run))}
     left_out = frozenset({*run.refusals, *arrived.failures, *refused})
     for landed in arrived.landed:
         run.memo["delivery", landed] = submit(opened(run, landed, left_out))

@@ -73,17 +73,19 @@ def delivered(run: Run, landed: Landed) -> Delivery:
 
 
 def opened(run: Run, landed: Landed, refusals: frozenset[str]) -> Opened:
-    """A delivery from its landing files, with what is stored and set that bears on it. ``refusals``: symbols left out."""
+    """A delivery from its landing files, with what is stored and set that bears on it. ``refusals``: symbols that the run
+    leaves out."""
     import pandas as pd
 
     from storage.landing import load_landing
 
     raw, actions = load_landing(run.home, landed.bars), load_landing(run.home, landed.actions)
     rejects = load_landing(run.home, landed.rejects) if landed.rejects else None
-    refused, later, known = _of(refusals, raw), _after_origin(run, raw), _from_better(run, landed, raw)
+    left_out = refusals | landed.unfit
+    refused, later, known = _of(left_out, raw), _after_origin(run, raw), _from_better(run, landed, raw)
     limits = {symbol: run.finals[calendar] for symbol, calendar in _calendars(run, raw).items()}
     before = _closes_before(run, raw[~(refused | later | known)])
-    told = actions[~_of(refusals, actions) & (actions["session"] <= pd.Timestamp(run.origin)).to_numpy()]
+    told = actions[~_of(left_out, actions) & (actions["session"] <= pd.Timestamp(run.origin)).to_numpy()]
     return Opened(landed, raw, actions, rejects, refused, later, known, limits, before, told, run.settings.quality)
 
 

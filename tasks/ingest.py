@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from forecasting.errors import Blocked, NoBars, RateLimited, SourceDown, SourceError
 from tasks.engine import step
 from tasks.failing import raise_together
+from tasks.fitting import fitting
 from tasks.metering import counted
 from tasks.policies import SOURCE
 from tasks.run import Receipt, Run, short_digest
@@ -30,7 +31,10 @@ _REVISED_BACK = timedelta(days=90)  # but no further back, after a repair of the
 
 @dataclass(frozen=True)
 class Landed:
-    """One answer of one source, kept as it came: digests of landing files (None: nothing of that kind came)."""
+    """One answer of one source, kept as it came: digests of landing files (None: nothing of that kind came).
+
+    ``unfit``: symbols of it that are taken from another source (see tasks/fitting.py).
+    """
 
     source: str
     basis: str
@@ -38,6 +42,7 @@ class Landed:
     bars: str
     actions: str
     rejects: str | None
+    unfit: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -211,7 +216,7 @@ def _ask(run: Run, arrived: Arrived, name: str, begin: date | None, symbols: lis
         arrived.failures |= {s: told.of(s) for s in symbols}
         return
     answer = ask_source(run, run.ranked.sources[name], begin, symbols)
-    landed = keep_answer(run, name, answer)
+    landed, unfit = fitting(run, keep_answer(run, name, answer), answer.currency)
     if len(answer.bars) or len(answer.rejects):
         arrived.landed.append(landed)
         arrived.rows += len(answer.bars)
@@ -221,11 +226,12 @@ def _ask(run: Run, arrived: Arrived, name: str, begin: date | None, symbols: lis
         more = f" and {len(instead) - 1} more" if len(instead) > 1 else ""
         why = arrived.failures.get(first) or f"{run.ranked.order_of(first)[0]} cannot be read"
         run.note(f"{first}{more}: prices from {name}, because {why}")
-    arrived.currency |= dict(answer.currency)
+    arrived.currency |= {s: c for s, c in answer.currency.items() if s not in unfit}
     arrived.answered |= dict.fromkeys(landed.symbols, name)
-    arrived.failures |= {s: e for s, e in answer.failures.items() if s not in arrived.answered}
+    failures = {**answer.failures, **unfit}
+    arrived.failures |= {s: e for s, e in failures.items() if s not in arrived.answered}
     for symbol in symbols:  # an answer that says nothing of a symbol is no answer
-        if symbol not in arrived.answered and symbol not in answer.failures:
+        if symbol not in arrived.answered and symbol not in failures:
             arrived.failures[symbol] = NoBars(name, symbol, "the answer does not speak of it", "try again later")
     for note in answer.notes:
         run.note(note)

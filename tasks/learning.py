@@ -34,7 +34,8 @@ def train(run: Run, origin: date) -> Receipt:
     """
     from forecasting.intact import marks_of, versions_of
     from forecasting.models import fit_model
-    from storage.registry import append_model, save_model
+    from storage.model_folders import save_model
+    from storage.registry import append_model
     from tasks.opening import code_version
 
     name = f"train/{origin}"
@@ -140,7 +141,7 @@ def model_of(run: Run, model_id: str) -> Fitted:
 def _loaded(home: Home, model_id: str) -> Fitted:
     """A process that does many days compiles a model once; its content cannot change, since its name is its digest."""
     from forecasting.models import rebuild
-    from storage.registry import load_model
+    from storage.model_folders import load_model
 
     return rebuild(*load_model(home, model_id))
 

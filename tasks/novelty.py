@@ -19,7 +19,8 @@ def what_is_new(run: Run, origin: date) -> str | None:
 
     Models of this run do not count, so that a run that was killed after its training finds what it found before it.
     """
-    from storage.registry import model_problem, newest_model_at
+    from storage.model_folders import model_problem
+    from storage.registry import newest_model_at
 
     with run.db.reading() as con:
         stored = newest_model_at(con, origin, besides=run.run_id)

@@ -121,7 +121,7 @@ def _state(model_id: str, forecaster: str, decision: dict[str, Any], even_if_ref
 def _require_folder(run: Run, model_id: str, forecaster: str) -> None:
     """The folder is what was registered, its parts belong together, and it holds ``forecaster``."""
     from forecasting.models import rebuild
-    from storage.registry import load_model
+    from storage.model_folders import load_model
 
     known = rebuild(*load_model(run.home, model_id)).forecasters
     if forecaster not in known:

@@ -61,6 +61,11 @@ class Ranked:
         order = self.order_of(symbol)
         return tuple(name for name in order if not isinstance(self.sources[name], CannotBeRead)) or order
 
+    def after(self, symbol: str, name: str) -> tuple[str, ...]:
+        """Those that are asked for the symbol where ``name`` has no answer."""
+        order = self.asked_for(symbol)
+        return order[order.index(name) + 1 :]
+
     def checker_of(self, symbol: str, answered: str) -> str | None:
         """The source that checks what ``answered`` said of the symbol, None where there is none."""
         others = [name for name in self.asked_for(symbol) if name != answered]

@@ -64,7 +64,7 @@ def as_it_was(con: Any, home: Home, forecast: dict[str, Any], final_after_minute
     """
     from forecasting.models import rebuild
     from storage.explain import run_of
-    from storage.registry import load_model
+    from storage.model_folders import load_model
 
     fitted = rebuild(*load_model(home, forecast["model_id"]))
     origin, as_of = forecast["origin"], forecast["as_of"] or forecast["issued_at"]

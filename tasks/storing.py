@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from forecasting.errors import InputError, NoBars, NoSession, Stale, UnknownSymbol
 from tasks.engine import step
+from tasks.fitting import known_of, settled
 from tasks.ingest import Arrived, arrivals
 from tasks.policies import DATABASE
-from tasks.run import Receipt, Refusal, Run, refusal_of, refusal_rows, short_digest
+from tasks.run import Receipt, Run, refusal_of, refusal_rows, short_digest
 from tasks.universe import silent_in
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
         unheard_of = isinstance(error, UnknownSymbol | NoSession | NoBars | Stale)  # a source that is down says nothing of it
         run.refuse((silent.get(symbol) if unheard_of else None) or refusal_of(symbol, error))
     known = known_of(run)
-    for refusal in settled(run, arrived, known):
+    for refusal in settled(arrived, known):
         run.refuse(refusal)
     if len(run.refusals) == len(run.symbols):
         raise InputError(next(iter(run.refusals.values())).message)
@@ -203,52 +203,3 @@ def _symbol_rows(run: Run, arrived: Arrived, delivery: Delivery, known: pd.DataF
         "symbol": symbols, "calendar": [calendar_of(s) for s in symbols],
         "currency": [arrived.currency.get(s) for s in symbols], "basis": delivery.basis, "source": delivery.source,
     })  # fmt: skip
-
-
-def known_of(run: Run) -> pd.DataFrame:
-    """What is stored of all symbols."""
-    from storage.bars import known_symbols
-
-    with run.db.reading() as con:
-        return known_symbols(con)
-
-
-def settled(run: Run, arrived: Arrived, known: pd.DataFrame) -> list[Refusal]:
-    """Bring what arrived into the basis of what is stored, where that can be; and why symbols cannot be taken.
-
-    Refused are those whose prices do not go with what is stored of them: adjusted with as traded, or pence with pounds.
-    Appended to each other they make jumps that never were.
-    """
-    refused = []
-    arrived.landed = [_in_stored_basis(run, landed, known) for landed in arrived.landed]
-    basis = {symbol: landed.basis for landed in arrived.landed for symbol in landed.symbols}
-    for row in known[known["symbol"].isin(list(basis))].itertuples():
-        now, source = basis[row.symbol], arrived.answered[row.symbol]
-        if row.basis != now:
-            error = InputError(
-                f"{row.symbol} is stored as {row.basis.replace('_', ' ')} prices from {row.source}, {source} gives them "
-                f"{now.replace('_', ' ')}; keep them apart with a --home DIR of its own"
-            )
-            refused.append(Refusal(row.symbol, "other_basis", str(error)))
-        currency = arrived.currency.get(row.symbol)
-        if currency and isinstance(row.currency, str) and currency != row.currency:
-            error = InputError(
-                f"{row.symbol} is stored in {row.currency} from {row.source}, {source} gives {currency}; "
-                "keep them apart with a --home DIR of its own"
-            )
-            refused.append(Refusal(row.symbol, "other_currency", str(error)))
-    return refused
-
-
-def _in_stored_basis(run: Run, landed: Landed, known: pd.DataFrame) -> Landed:
-    """An adjusted close that equals the close in every row says nothing about the basis: then it is the one of before. A file
-    of the last days has no action in it more often than not."""
-    from storage.landing import load_landing
-
-    stored = set(known.loc[known["symbol"].isin(list(landed.symbols)), "basis"])
-    if landed.basis != "adjusted" or stored != {"as_traded"}:
-        return landed
-    bars = load_landing(run.home, landed.bars)
-    if "adj_ratio" not in bars or not (bars["adj_ratio"].dropna() == 1.0).all():
-        return landed
-    return replace(landed, basis="as_traded")

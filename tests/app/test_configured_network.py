@@ -11,7 +11,7 @@ import pytest
 
 from app.cli import execute
 from storage.home import Home
-from storage.registry import load_model
+from storage.model_folders import load_model
 from tests.tiny import SETTINGS
 
 TUTORIAL = """

@@ -123,7 +123,7 @@ def plain(start: Path, folder: Path, times: int, kind: str, file: Path, chance: 
     """A file that has a digest of its own: any change counts. ``file`` is relative to the home."""
     from storage.home import Home
     from storage.manifest import read_manifest
-    from storage.registry import model_problem
+    from storage.model_folders import model_problem
     from storage.verify import _landing, _snapshot
 
     home = Home(Path(shutil.copytree(start, folder / f"plain-{kind}")))
@@ -217,7 +217,7 @@ def log_findings(home: Path) -> list[str]:
 def exchanged(start: Path, folder: Path) -> tuple[int, int, int]:
     """A valid model folder under another's name."""
     from storage.home import Home
-    from storage.registry import load_model, model_problem, save_model
+    from storage.model_folders import load_model, model_problem, save_model
 
     home = Home(Path(shutil.copytree(start, folder / "exchanged")))
     [model_id] = [path.name for path in home.models.iterdir() if len(path.name) == 64]

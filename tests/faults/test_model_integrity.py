@@ -18,7 +18,7 @@ from flows.parameters import Daily
 from forecasting.errors import UntrustedModel
 from forecasting.models import rebuild
 from storage.home import Home
-from storage.registry import load_model, save_model
+from storage.model_folders import load_model, save_model
 from storage.verify import verify
 
 Arrays, Card = dict[str, np.ndarray], dict[str, Any]

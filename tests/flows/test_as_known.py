@@ -18,7 +18,8 @@ from storage.database import Database
 from storage.home import Home
 from storage.lease import hold_lease
 from storage.ledger import read_forecasts
-from storage.registry import current_serving, load_model
+from storage.model_folders import load_model
+from storage.registry import current_serving
 from tasks.ledger import target_session
 from tests.tiny import SYMBOLS
 

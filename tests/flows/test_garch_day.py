@@ -13,7 +13,7 @@ from flows.parameters import Daily
 from forecasting.rivals import RIVALS
 from storage.database import Database
 from storage.home import Home
-from storage.registry import load_model
+from storage.model_folders import load_model
 from tests.tiny import SETTINGS
 
 pytest.importorskip("arch")

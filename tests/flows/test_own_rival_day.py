@@ -16,7 +16,7 @@ from forecasting.errors import UntrustedModel
 from forecasting.rivals.own import load_own_rivals
 from storage.database import Database
 from storage.home import Home
-from storage.registry import load_model
+from storage.model_folders import load_model
 from tests.references.own_rivals import NET
 from tests.tiny import tiny_home
 

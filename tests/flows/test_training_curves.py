@@ -6,7 +6,7 @@ import json
 
 from app.cli import execute
 from storage.home import Home
-from storage.registry import load_model
+from storage.model_folders import load_model
 from tasks.pictures import _losses
 
 

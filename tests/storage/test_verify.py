@@ -21,7 +21,8 @@ from storage.home import Home
 from storage.lease import hold_lease
 from storage.ledger import append_forecasts
 from storage.manifest import NOT_CONTENT, content_digest, digest_tables
-from storage.registry import append_model, save_model
+from storage.model_folders import save_model
+from storage.registry import append_model
 from storage.runs import finish_attempt, record_stage_times, start_attempt
 from storage.snapshot import publish
 from storage.verify import verify

@@ -187,6 +187,34 @@ def test_failover__adjusted_prices_never_stand_in_for_prices_as_traded(tmp_path)
         assert asked_for(run, "SELECT DISTINCT source FROM prices WHERE symbol = 'AAA'") == [("first",)]
 
 
+def test_failover__a_stand_in_that_was_the_first_to_speak_of_a_symbol_goes_on_where_prices_do_not_go_together(tmp_path):
+    """The first is down on the 8th, and the second's adjusted prices are all that is known of AAA. From the 9th on the first
+    answers as traded: AAA goes on with the second, and says so; BBB, of which nothing is known, comes from the first."""
+    thursday, friday = (datetime(2021, 4, day, 22, 30, tzinfo=UTC) for day in (8, 9))
+    First.failures = SourceDown("first", None, "no answer in time")
+    Second.bars, Second.basis = week("AAA", 50.0), "adjusted"
+    with run_of(tmp_path, ("AAA",), now=thursday, check=False) as run:
+        bring_in_prices(run)
+    First.failures, First.bars = {}, [*week("AAA"), *week("BBB", 20.25)]
+    First.actions = [("AAA", "2021-04-07", "dividend", 0.5)]
+    with run_of(tmp_path, ("AAA", "BBB"), now=friday, check=False) as run:
+        bring_in_prices(run)
+        assert asked_for(
+            run, "SELECT symbol, source, max(close), count(*), any_value(basis) FROM prices GROUP BY ALL ORDER BY 1"
+        ) == [
+            ("AAA", "second", 54.0, 5, "adjusted"),
+            ("BBB", "first", 24.25, 5, "as_traded"),
+        ]
+        assert run.refusals == {} and asked_for(run, "FROM actions") == []
+        accounts = "SELECT symbol, source, received, stored, unchanged, quarantined FROM quality ORDER BY ALL"
+        print(asked_for(run, accounts))
+        lost = "SELECT sum(received - stored - unchanged - revised - merged - outside - quarantined) FROM quality"
+        assert asked_for(run, lost) == [(0,)]
+    assert run.notes == [
+        "AAA: prices from second, because first AAA: stored as adjusted prices from second, first gives them as traded"
+    ]
+
+
 def test_failover__pence_never_follow_pounds(tmp_path):
     First.bars, First.currency = [*week("VOD.L"), *week("AAA")], {"VOD.L": "GBp", "AAA": "USD"}
     with run_of(tmp_path, ("VOD.L", "AAA"), check=False) as run:

@@ -1,26 +1,15 @@
-"""Model folders are what the registry recorded, or they are not loaded; and who serves."""
+"""Model folders are what the registry recorded, or they are not loaded."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from forecasting.errors import UntrustedModel
-from storage.registry import (
-    append_decision,
-    append_evaluations,
-    append_model,
-    append_serving,
-    current_serving,
-    load_model,
-    save_model,
-)
-from tests.storage.by_hand import MONDAY, TUESDAY
+from storage.model_folders import load_model, save_model
 
 ARRAYS = {"lstm/kernel": np.arange(12, dtype=np.float32).reshape(3, 4), "scaler.mean": np.array([0.5, -0.25])}
 CARD = {
@@ -30,16 +19,6 @@ CARD = {
     "loss": np.float32(0.25),
     "bad": np.nan,
 }
-
-
-@dataclass
-class Check:
-    code: str = "G02"
-    name: str = "better than rivals"
-    verdict: str = "fail"
-    sentence: str = "MASE 1.04 against 1.00"
-    value: float | None = 1.04
-    threshold: float | None = 1.0
 
 
 def test_save_model__and_load_it_again(home):
@@ -119,26 +98,3 @@ def test_save_model__refuses_arrays_that_would_need_pickle(home):
     home.ensure_writable()
     with pytest.raises(ValueError, match="pickle"):
         save_model(home, {"objects": np.array([{}], dtype=object)}, CARD)
-
-
-def test_decisions_and_serving__tell_who_serves_and_why(home, db, lease):
-    model_id = save_model(home, ARRAYS, CARD)
-    day1, day2 = date(2024, 3, 4), date(2024, 3, 5)
-    decisions = []
-    for _attempt in range(2):  # as a killed run does it again
-        with db.writing(lease, "run1", "gate") as tx:
-            append_model(tx, model_id, day1, "global", CARD, day1, day1, day1, "d" * 64, MONDAY)
-            metrics = {"forecaster": ["lstm"], "horizon": [1], "metric": ["pinball"], "value": [0.01], "n_rows": [10]}
-            append_evaluations(tx, pd.DataFrame({"model_id": [model_id], **metrics, "n_sessions": [5], "span_start": [day1]}))
-            decisions.append(append_decision(tx, model_id, day1, "lstm", "refused", "G02 ...", [Check()], "t", MONDAY))
-            append_serving(tx, day1, model_id, "ewma", "best rival", decisions[-1], MONDAY)
-    with db.writing(lease, "run2", "gate") as tx:
-        append_serving(tx, day2, model_id, "lstm", "beat all", None, TUESDAY)
-    assert decisions[0] == decisions[1]
-    with db.reading() as con:
-        now, then = current_serving(con), current_serving(con, until=day1)
-        assert (now.position, now.forecaster, then.position, then.forecaster) == (2, "lstm", 1, "ewma")
-        assert current_serving(con, until=date(2024, 3, 1)) is None
-        assert con.execute("SELECT verdict, serving, forecaster FROM models").fetchall() == [("refused", True, "lstm")]
-        assert con.execute("SELECT code, check_verdict, value FROM gate_decisions").fetchall() == [("G02", "fail", 1.04)]
-        assert con.execute("SELECT metric, value FROM evaluations").fetchall() == [("pinball", 0.01)]
