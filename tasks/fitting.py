@@ -36,7 +36,9 @@ def settled(arrived: Arrived, known: pd.DataFrame) -> list[Refusal]:
 def fitting(run: Run, landed: Landed, currency: Mapping[str, str]) -> tuple[Landed, dict[str, SourceError]]:
     """An answer in the form in which it is to be stored, and why symbols of it are left to a source after this one: it stood
     in for this one when nothing was stored of them, gave them otherwise, and can go on."""
-    known = known_of(run)
+    if "known" not in run.memo:  # before anything of this run was stored
+        run.memo["known"] = known_of(run)
+    known = run.memo["known"]
     landed = _in_stored_basis(run, landed, known)
     stored_from = dict(zip(known["symbol"], known["source"], strict=True))
     unfit = {
@@ -50,7 +52,8 @@ def fitting(run: Run, landed: Landed, currency: Mapping[str, str]) -> tuple[Land
 def _unfit(landed: Landed, currency: Mapping[str, str], known: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """The symbols of an answer whose prices do not go with what is stored of them: a reason, and the sentence about it."""
     found = {}
-    for row in known[known["symbol"].isin(list(landed.symbols))].itertuples():
+    other = (known["basis"] != landed.basis) | known["symbol"].isin(list(currency))
+    for row in known[other & known["symbol"].isin(list(landed.symbols))].itertuples():
         given = currency.get(row.symbol)
         if row.basis != landed.basis:
             before, now = (basis.replace("_", " ") for basis in (row.basis, landed.basis))

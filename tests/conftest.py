@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -30,6 +33,49 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared market data at {folder} (set NEXTCLOSE_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], tuple[Path, object]]:
+    """``made_once(name, make)``: this process' copy of a folder that one process of the run made with ``make(folder)``,
+    and what that answered, as JSON knows it. Who comes meanwhile waits for it."""
+    mine = tmp_path_factory.getbasetemp()
+    common = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+
+    def made(name: str, make: Callable[[Path], object]) -> tuple[Path, object]:
+        original, told = common / f"once-{name}", common / f"once-{name}.told"
+        with (common / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not told.exists():
+                shutil.rmtree(original, ignore_errors=True)  # of one that failed
+                original.mkdir()
+                answer = json.dumps(make(original))
+                told.write_text(answer)
+        copy = tmp_path_factory.mktemp(name) / "copy"
+        return Path(shutil.copytree(original, copy)), json.loads(told.read_text())
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def finished(made_once) -> tuple[Path, dict]:
+    """A home in miniature in which one day was done, and the report of it. Not to be written to: take ``copied`` for that."""
+
+    def day(folder: Path) -> dict:
+        from flows.daily import daily
+        from flows.parameters import Daily
+        from tests.tiny import tiny_home
+
+        return daily(Daily(home=str(tiny_home(folder)), origin="2021-03-31"))
+
+    home, report = made_once("finished", day)
+    return home, report | {"home": str(home)}
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Path:
+    """A copy of the home in which the day of 2021-03-31 was done."""
+    return Path(shutil.copytree(finished[0], tmp_path / "home"))
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from app.cli import execute
 from app.doctor import Check, Patient, examinations, look_over
 from storage.home import Home
 from tests.deployments.conftest import free_port
-from tests.flows.conftest import copied, finished, no_environment  # noqa: F401
+from tests.flows.conftest import no_environment  # noqa: F401
 
 NOW = datetime(2021, 3, 31, 23, 0, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ def looked(home: Path, name: str, now: datetime = NOW, **environment: str) -> Ch
     return check
 
 
-def test_sound_home__has_no_problem(copied, capsys):  # noqa: F811
+def test_sound_home__has_no_problem(copied, capsys):
     code = execute(["doctor", "--home", str(copied), "--json"])
     said = json.loads(capsys.readouterr().out)
     assert code == 0 and said["ok"] is True
@@ -34,7 +34,7 @@ def test_sound_home__has_no_problem(copied, capsys):  # noqa: F811
     assert len(said["checks"]) == len(examinations()) == 17
 
 
-def test_every_check__that_is_not_well_says_what_to_type(copied, tmp_path):  # noqa: F811
+def test_every_check__that_is_not_well_says_what_to_type(copied, tmp_path):
     for home in (copied, tmp_path / "nothing"):
         for check in look_over(Patient(Home(home), {}, NOW)):
             assert (check.next_step == "") == (check.verdict in ("ok", "not looked at")), check
@@ -46,21 +46,21 @@ def test_unknown_check__is_refused_with_those_that_there_are(tmp_path, capsys):
     assert "disk" in capsys.readouterr().err
 
 
-def test_settings__that_are_wrong_are_named(copied):  # noqa: F811
+def test_settings__that_are_wrong_are_named(copied):
     with (copied / "settings.toml").open("a") as file:
         file.write("\n[gate]\nalhpa = 0.1\n")
     check = looked(copied, "settings")
     assert check.verdict == "problem" and "gate.alhpa" in check.sentence
 
 
-def test_password__that_others_can_read(copied):  # noqa: F811
+def test_password__that_others_can_read(copied):
     (copied / "server-password").write_text("nextclose:0123456789abcdef\n")
     (copied / "server-password").chmod(0o644)
     check = looked(copied, "permissions")
     assert check.verdict == "problem" and check.next_step == f"chmod go-rwx {copied / 'server-password'}"
 
 
-def test_settings__with_a_password_that_others_can_read(copied):  # noqa: F811
+def test_settings__with_a_password_that_others_can_read(copied):
     settings = copied / "settings.toml"
     settings.chmod(0o644)
     assert looked(copied, "permissions").verdict == "ok"
@@ -70,7 +70,7 @@ def test_settings__with_a_password_that_others_can_read(copied):  # noqa: F811
     assert check.verdict == "problem" and check.next_step == f"chmod go-rwx {settings}" and "hush" not in check.sentence
 
 
-def test_server__that_does_not_answer(copied):  # noqa: F811
+def test_server__that_does_not_answer(copied):
     """Somebody serves the home, as the locked file says, and nothing listens where it said it would."""
     import fcntl
 
@@ -87,20 +87,20 @@ def test_server__that_does_not_answer(copied):  # noqa: F811
             )
 
 
-def test_disk__without_room(copied, monkeypatch):  # noqa: F811
+def test_disk__without_room(copied, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10**12, 10**12 - 10**8, 10**8))
     check = looked(copied, "disk")
     assert check.verdict == "problem" and check.sentence == "0.1 GB free, 1.0 GB wanted"
 
 
-def test_clock__behind_the_last_publish(copied):  # noqa: F811
+def test_clock__behind_the_last_publish(copied):
     published = json.loads((copied / "manifest.json").read_text())["published_at"]
     now = datetime.fromisoformat(published)
     assert looked(copied, "clock", now + timedelta(hours=1)).verdict == "ok"
     assert looked(copied, "clock", now - timedelta(hours=1)).verdict == "problem"
 
 
-def test_calendars__that_end_soon(copied):  # noqa: F811
+def test_calendars__that_end_soon(copied):
     from forecasting.sessions import coverage
 
     end = datetime.combine(coverage("XNYS")[1], datetime.min.time(), UTC)
@@ -109,12 +109,12 @@ def test_calendars__that_end_soon(copied):  # noqa: F811
     assert check.verdict == "warning" and "XNYS" in check.sentence and "exchange-calendars" in check.next_step
 
 
-def test_environment__with_the_fault_hook_left_on(copied):  # noqa: F811
+def test_environment__with_the_fault_hook_left_on(copied):
     assert looked(copied, "environment", NEXTCLOSE_FAULT="after:forecast").verdict == "problem"
     assert looked(copied, "environment", NEXT_CLOSE_HOME="/data").sentence == "NEXT_CLOSE_HOME is not read"
 
 
-def test_database__that_is_gone_empty_or_text(copied):  # noqa: F811
+def test_database__that_is_gone_empty_or_text(copied):
     (copied / "nextclose.duckdb").write_text("")
     assert looked(copied, "database").verdict == "problem"
     (copied / "nextclose.duckdb").write_text("hello")
@@ -124,14 +124,14 @@ def test_database__that_is_gone_empty_or_text(copied):  # noqa: F811
     assert not (copied / "nextclose.duckdb").exists()  # a look makes no new one
 
 
-def test_commits__that_the_database_lost(copied):  # noqa: F811
+def test_commits__that_the_database_lost(copied):
     with (copied / ".commits").open("a") as file:
         file.write('[9999, "run", "forecast/2021-04-01..2021-04-01"]\n')
     found = {check.name: check for check in look_over(Patient(Home(copied), {}, NOW), ("database", "commits"))}
     assert found["commits"].sentence == "1 commits were lost: forecast/2021-04-01..2021-04-01"
 
 
-def test_digests__of_a_changed_snapshot(copied):  # noqa: F811
+def test_digests__of_a_changed_snapshot(copied):
     os.chmod(copied / "snapshot.duckdb", 0o644)
     with (copied / "snapshot.duckdb").open("ab") as file:
         file.write(b"x")
@@ -140,20 +140,20 @@ def test_digests__of_a_changed_snapshot(copied):  # noqa: F811
     assert looked(copied, "permissions").verdict == "warning"
 
 
-def test_model__that_is_not_what_was_recorded(copied):  # noqa: F811
+def test_model__that_is_not_what_was_recorded(copied):
     [card] = (copied / "models").glob("*/card.json")
     card.write_text(card.read_text() + " ")
     assert looked(copied, "model").verdict == "problem"
 
 
-def test_freshness__is_by_the_calendar(copied):  # noqa: F811
+def test_freshness__is_by_the_calendar(copied):
     """Forecast on Wednesday 31 March; Good Friday is no session, so on Sunday one is missing, on Monday evening two are."""
     assert looked(copied, "freshness", datetime(2021, 4, 1, 12, tzinfo=UTC)).verdict == "ok"
     assert "1 sessions of XNYS are over since" in looked(copied, "freshness", datetime(2021, 4, 4, 12, tzinfo=UTC)).sentence
     assert "2 sessions of XNYS are over since" in looked(copied, "freshness", datetime(2021, 4, 5, 22, tzinfo=UTC)).sentence
 
 
-def test_backups__that_are_old(copied):  # noqa: F811
+def test_backups__that_are_old(copied):
     from storage.backup import back_up
 
     assert "none in" in looked(copied, "backups").sentence
@@ -163,7 +163,7 @@ def test_backups__that_are_old(copied):  # noqa: F811
     assert "still to come" in looked(copied, "backups", NOW - timedelta(days=1)).sentence
 
 
-def test_check__that_fails_itself_hides_no_other(copied, monkeypatch):  # noqa: F811
+def test_check__that_fails_itself_hides_no_other(copied, monkeypatch):
     import app.checks_home
 
     def broken(patient: Patient) -> Check:
@@ -196,7 +196,7 @@ def test_bounds__are_read_as_pip_reads_them(version, bounds, kept):
     assert within(version, bounds) is kept is SpecifierSet(bounds).contains(version, prereleases=version != "2.1.0rc1")
 
 
-def test_package__beyond_its_bounds_is_named(copied, monkeypatch):  # noqa: F811
+def test_package__beyond_its_bounds_is_named(copied, monkeypatch):
     import importlib.metadata
 
     real = importlib.metadata.version
@@ -211,7 +211,7 @@ def test_command__of_an_empty_home_says_what_to_do(tmp_path, capsys, command):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_backup_and_restore__by_the_command_line(copied, tmp_path, capsys):  # noqa: F811
+def test_backup_and_restore__by_the_command_line(copied, tmp_path, capsys):
     assert execute(["backup", "--home", str(copied), "--to", str(tmp_path / "kept"), "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert execute(["restore", made["backup"], "--home", str(tmp_path / "new"), "--json"]) == 0
@@ -220,7 +220,7 @@ def test_backup_and_restore__by_the_command_line(copied, tmp_path, capsys):  # n
     assert execute(["forecast", "AAA", "--home", str(tmp_path / "new"), "--json"]) == 0
 
 
-def test_backup__of_damage_is_refused(copied, capsys):  # noqa: F811
+def test_backup__of_damage_is_refused(copied, capsys):
     [card] = (copied / "models").glob("*/card.json")
     card.write_text(card.read_text() + " ")
     assert execute(["backup", "--home", str(copied)]) == 5
@@ -229,7 +229,7 @@ def test_backup__of_damage_is_refused(copied, capsys):  # noqa: F811
     assert execute(["backup", "--home", str(copied), "--unchecked"]) == 0
 
 
-def test_recover__does_the_lost_session_again(finished, tmp_path, capsys):  # noqa: F811
+def test_recover__does_the_lost_session_again(finished, tmp_path, capsys):
     """1 April is forecast and published; then a database of the day before comes back and the snapshot is gone."""
     from flows.daily import daily
     from flows.parameters import Daily

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from app.prefect_api import AskingAgain, csrf_headers
-from tests.flows.conftest import copied, finished, no_environment  # noqa: F401
+from tests.flows.conftest import no_environment  # noqa: F401
 
 PATIENCE = 240
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,7 +129,7 @@ def _descendants(pid: int) -> dict[int, str]:
 
 
 @pytest.fixture(scope="session")
-def served(finished, tmp_path_factory) -> Iterator[Served]:  # noqa: F811
+def served(finished, tmp_path_factory) -> Iterator[Served]:
     """The server of this folder; its home is a copy of the one in which the day of 2021-03-31 was done."""
     folder = tmp_path_factory.mktemp("served")
     server = Served(Path(shutil.copytree(finished[0], folder / "home")), free_port(), folder)
@@ -147,7 +147,7 @@ def served(finished, tmp_path_factory) -> Iterator[Served]:  # noqa: F811
 
 
 @pytest.fixture
-def first_day(served, finished) -> None:  # noqa: F811
+def first_day(served, finished) -> None:
     """The served home as it was when only 2021-03-31 was done, whichever file's tests had the server before."""
     for there in finished[0].iterdir():
         ours = served.home / there.name

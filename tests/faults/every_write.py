@@ -1,9 +1,10 @@
 """The master property at every write call: a day is killed there, loses its power, or meets a full or broken disk; and again.
 
     python -m tests.faults.every_write                      # all calls of a day, each with every fate that it can meet
-    python -m tests.faults.every_write --each-kind          # one call of each kind (call and file): the sample of the tests
+    python -m tests.faults.every_write --each-kind          # one call of each kind (call and file)
     python -m tests.faults.every_write --fate kill --call 41
     python -m tests.faults.every_write --scene restore      # of another thing that changes a home, see tests/faults/scenes.py
+    python -m tests.faults.every_write --sample             # of three scenes some calls of different kinds: what the tests try
 
 Calls are those of the operating system, counted under Python and DuckDB alike (disk.c). Wanted after each: the digest of an
 undisturbed day, no acknowledged commit lost, and readers who see the day before or the day itself, whole. A disturbed scene is
@@ -37,6 +38,32 @@ from tests.faults.simulated_run import leftovers
 from tests.faults.telling import telling
 
 FATES = ("kill", "tear", "power", "full", "broken")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which points of a scene are tried: of its calls all, one alone or each so-many-th, or one of each kind; with these fates;
+    and of all that at most so many, spread over them."""
+
+    scene: str
+    fates: tuple[str, ...] = FATES
+    call: int | None = None
+    every: int = 1
+    each_kind: bool = False
+    at_most: int | None = None
+
+    def of(self, found: list[Call]) -> list[Point]:
+        chosen = points(found, self.fates, self.each_kind)
+        chosen = [p for p in chosen if self.call in (None, p.call.number) and p.call.number % self.every == 0]
+        return chosen[:: -(-len(chosen) // self.at_most)] if self.at_most else chosen
+
+
+#: Made in one process: what a day needs is imported once.
+SAMPLE = (
+    Choice("day", each_kind=True, at_most=9),
+    Choice("restore", ("kill",), each_kind=True, at_most=5),
+    Choice("recover-both", ("kill",), each_kind=True, at_most=5),
+)
 
 
 @dataclass(frozen=True)
@@ -223,6 +250,7 @@ def main() -> int:
     ask.add_argument("--every", type=int, default=1, help="only each such call")
     ask.add_argument("--each-kind", action="store_true")
     ask.add_argument("--at-most", type=int, help="so many points, spread over those chosen")
+    ask.add_argument("--sample", action="store_true", help="what the tests try")
     ask.add_argument("--workers", type=int, default=2)
     ask.add_argument("--json", action="store_true")
     asked = ask.parse_args()
@@ -230,13 +258,21 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as built:
             return subprocess.run([sys.executable, "-m", "tests.faults.every_write", *sys.argv[1:]],
                                   env=environment(build(Path(built))), check=False).returncode  # fmt: skip
-    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        return suite(asked, Path(folder))
+    fates = tuple(asked.fate or FATES)
+    one = Choice(asked.scene, fates, asked.call, asked.every, asked.each_kind, asked.at_most)
+    bad = 0
+    for choice in SAMPLE if asked.sample else (one,):
+        with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+            summary = suite(choice, asked.home, Path(folder), asked.workers)
+        show(summary, SCENES[choice.scene], asked.json)
+        bad += len(summary["problems"])
+    return 1 if bad else 0
 
 
-def suite(asked: argparse.Namespace, work: Path) -> int:
-    scene = SCENES[asked.scene]
-    start, seen_before = started(scene, asked.home, work)
+def suite(choice: Choice, home: Path | None, work: Path, workers: int) -> dict:
+    """Try the points of a scene; what came of it."""
+    scene = SCENES[choice.scene]
+    start, seen_before = started(scene, home, work)
     calm, log = copied(start, work / "calm"), work / "calls"
     done(work / "act.json", lambda: scene.does(lambda: counted(calm, scene, log)))
     after = done(
@@ -247,16 +283,13 @@ def suite(asked: argparse.Namespace, work: Path) -> int:
     wanted = after["report"]["digest"]
     be_ready(after["modules"])
     found = calls(log)
-    chosen = points(found, tuple(asked.fate or FATES), asked.each_kind)
-    chosen = [p for p in chosen if asked.call in (None, p.call.number) and p.call.number % asked.every == 0]
-    if asked.at_most:
-        chosen = chosen[:: -(-len(chosen) // asked.at_most)]
+    chosen = choice.of(found)
     begin = time.monotonic()
-    with ThreadPoolExecutor(asked.workers) as pool:  # each thread only waits for its children
+    with ThreadPoolExecutor(workers) as pool:  # each thread only waits for its children
         tries = pool.map(lambda point: tried(point, scene, start, work, seen_before, wanted), chosen)
         results = list(telling(tries, len(chosen), lambda r: r["problem"] and f"{r['point']}: {r['problem']}"))
     bad = [result for result in results if result["problem"]]
-    summary = {
+    return {
         "scene": scene.what, "calls": len(found), "tried": len(results), "met": sum(r["met"] for r in results),
         "converged": len(results) - len(bad),
         "mended": sum(r["mended"] for r in results),
@@ -264,19 +297,21 @@ def suite(asked: argparse.Namespace, work: Path) -> int:
         "told": sorted({re.sub(r"/\w+-\d+\b", "", r["first"].replace(str(work), ""))[:120] for r in results} - {""})[:20],
         "seconds": round(time.monotonic() - begin), "problems": [f"{r['point']}: {r['problem']}" for r in bad],
     }  # fmt: skip
-    if asked.json:
+
+
+def show(summary: dict, scene: Scene, as_json: bool) -> None:
+    if as_json:
         print(json.dumps(summary))
-    else:
-        for line in summary["problems"]:
-            print(line)
-        print("\n".join(["errors were told as:", *summary["told"]]))
-        kept = f", {summary['lost']} acknowledged commits lost" if scene.keeps else ""
-        print(
-            f"{summary['calls']} write calls of {scene.what}; {summary['tried']} points tried, {summary['met']} disturbed it, "
-            f"{summary['converged']} converged ({summary['mended']} of them from a file that did not open){kept}, "
-            f"{summary['torn']} torn reads ({summary['seconds']} s)"
-        )
-    return 1 if bad else 0
+        return
+    for line in summary["problems"]:
+        print(line)
+    print("\n".join(["errors were told as:", *summary["told"]]))
+    kept = f", {summary['lost']} acknowledged commits lost" if scene.keeps else ""
+    print(
+        f"{summary['calls']} write calls of {scene.what}; {summary['tried']} points tried, {summary['met']} disturbed it, "
+        f"{summary['converged']} converged ({summary['mended']} of them from a file that did not open){kept}, "
+        f"{summary['torn']} torn reads ({summary['seconds']} s)"
+    )
 
 
 def started(scene: Scene, given: Path | None, work: Path) -> tuple[Path, frozenset[str]]:

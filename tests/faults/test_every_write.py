@@ -14,26 +14,29 @@ import pytest
 from storage.backup import back_up
 from storage.home import Home
 from tests.faults.disk import build, compiler, environment
+from tests.faults.every_write import SAMPLE
 
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="needs Linux and a C compiler")
 
 
-def tried(home: Path, folder: Path, most: int, *more: str) -> dict:
-    """What the suite answers of at most so many points, one of a kind."""
-    sample = ["--home", home, "--folder", folder, "--each-kind", "--at-most", str(most), "--json", *more]
+@pytest.fixture(scope="module")
+def sample(finished, tmp_path_factory) -> dict[str, dict]:
+    """What came of each scene of the suite's sample."""
+    folder = tmp_path_factory.mktemp("sample")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.every_write", *sample],
+        [sys.executable, "-m", "tests.faults.every_write", "--sample", "--json", "--home", finished[0], "--folder", folder],
         cwd=ROOT, env=environment(build(folder)), capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
-    assert done.stdout, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == len(SAMPLE), done.stderr[-3000:]
+    return {choice.scene: summary for choice, summary in zip(SAMPLE, found, strict=True)}
 
 
-@pytest.mark.slow(30)
-def test_day__disturbed_at_calls_of_many_kinds_converges(finished, tmp_path, figure):
-    found = tried(finished[0], tmp_path, 9)
+@pytest.mark.slow(90)
+def test_day__disturbed_at_calls_of_many_kinds_converges(sample, figure):
+    found = sample["day"]
     figure(
         f"write calls of a day: {found['tried']} of {found['calls']} tried, {found['converged']} converged, "
         f"{found['lost']} commits lost, {found['torn']} torn reads"
@@ -71,11 +74,10 @@ def test_restore__whose_disk_fails_at_its_first_writes_says_so_in_a_line(finishe
     assert sum(says in line for line in told) >= 2
 
 
-@pytest.mark.slow(25)
 @pytest.mark.parametrize("scene", ["restore", "recover-both"])
-def test_scene__killed_at_calls_of_many_kinds_converges(finished, tmp_path, figure, scene):
+def test_scene__killed_at_calls_of_many_kinds_converges(sample, figure, scene):
     """And then again, and the day straight away: nobody may have noticed that it died."""
-    found = tried(finished[0], tmp_path, 5, "--scene", scene, "--fate", "kill")
+    found = sample[scene]
     figure(f"write calls of {found['scene']}: {found['tried']} of {found['calls']} tried, {found['converged']} converged")
     assert found["problems"] == []
     assert found["tried"] == found["converged"] == found["met"] >= 4

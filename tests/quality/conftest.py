@@ -1,1 +1,1 @@
-from tests.flows.conftest import copied, finished, no_environment  # noqa: F401
+from tests.flows.conftest import no_environment  # noqa: F401

@@ -10,11 +10,11 @@ import pytest
 
 from app.cli import execute
 from tests.app.web.conftest import asking
-from tests.flows.conftest import copied, finished, no_environment  # noqa: F401
+from tests.flows.conftest import no_environment  # noqa: F401
 
 
 @pytest.fixture
-def served_by_the_network(copied, capsys):  # noqa: F811
+def served_by_the_network(copied, capsys):
     """The miniature installation after a day on which the network served, put there by hand."""
     assert execute(["models", "--home", str(copied), "--json"]) == 0
     [model] = json.loads(capsys.readouterr().out)["models"]
@@ -47,7 +47,7 @@ def test_contributions__of_the_network_add_up_to_the_forecast_and_are_drawn(serv
         assert chart and "What each feature adds" in page.text
 
 
-def test_contributions__of_a_rival_without_features_say_so(finished):  # noqa: F811
+def test_contributions__of_a_rival_without_features_say_so(finished):
     from storage.home import Home
 
     with asking(Home(finished[0])) as client:
