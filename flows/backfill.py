@@ -6,13 +6,12 @@ from typing import Any
 
 from flows.challenge import challenge
 from flows.entry import running
+from flows.issuing import issue
 from flows.parameters import Backfill
 from tasks.engine import flow
-from tasks.ledger import forecast, score, store_features
 from tasks.listening import one_by_one
 from tasks.planning import plan_days, sessions_without_forecast
 from tasks.publishing import complete, publish
-from tasks.ranking_days import rank
 from tasks.reporting import report_of
 
 
@@ -25,13 +24,12 @@ def backfill(request: Backfill) -> dict[str, Any]:
     """
     with running(request, needs_source=False, origin=request.end, extra=("start", str(request.start))) as run:
         if run.already is None:
-            for days in one_by_one("sessions", plan_days(run, sessions_without_forecast(run, request.start))):
+            with run.burst():
+                plan = plan_days(run, sessions_without_forecast(run, request.start))
+            for days in one_by_one("sessions", plan):
                 if days.retrain:
                     challenge(run, days.sessions[0])
-                store_features(run, days.sessions)
-                forecast(run, days.sessions)
-                score(run, days.sessions)
-                rank(run, days.sessions)
+                issue(run, days.sessions)
         complete(run)
         publish(run)
         return report_of(run)

@@ -29,7 +29,9 @@ def challenge_or_go_on(run: Run, origin: date) -> None:
 
     What a person must mend first (a setting, the disk, a leak) ends the run.
     """
-    if (reason := failed_before(run, origin)) is not None:
+    with run.burst():
+        reason = failed_before(run, origin)
+    if reason is not None:
         without_training(run, origin, reason)
         return
     try:

@@ -6,14 +6,14 @@ from typing import Any
 
 from flows.challenge import challenge_or_go_on
 from flows.entry import running
+from flows.issuing import issue
 from flows.parameters import Daily
 from flows.prices import bring_in_prices
 from tasks.engine import flow
-from tasks.ledger import forecast, score, stay_without, store_features
+from tasks.ledger import stay_without
 from tasks.listening import one_by_one
 from tasks.planning import plan_days
 from tasks.publishing import complete, publish
-from tasks.ranking_days import rank
 from tasks.reporting import report_of
 from tasks.watching import watch
 
@@ -30,18 +30,18 @@ def daily(request: Daily) -> dict[str, Any]:
         request, symbols=request.symbols, source=request.source, source_options=request.source_options, origin=request.origin,
         replay=request.replay, force_retrain=request.retrain,
     ) as run:  # fmt: skip
-        if run.already is None:
+        if begun := run.already is None:
             bring_in_prices(run)
-            for days in one_by_one("sessions", plan_days(run)):
+            with run.burst():
+                plan = plan_days(run)
+            for days in one_by_one("sessions", plan):
                 if days.retrain:
                     challenge_or_go_on(run, days.sessions[0])
-                if stay_without(run, days.sessions):
-                    continue
-                store_features(run, days.sessions)
-                forecast(run, days.sessions)
-                score(run, days.sessions)
-                rank(run, days.sessions)
-            watch(run)
-        complete(run)
+                if not stay_without(run, days.sessions):
+                    issue(run, days.sessions)
+        with run.burst():
+            if begun:
+                watch(run)
+            complete(run)
         publish(run)
         return report_of(run)

@@ -39,9 +39,10 @@ def train(run: Run, origin: date) -> Receipt:
     from tasks.opening import code_version
 
     name = f"train/{origin}"
-    if run.done(name):
-        return Receipt(text=f"model {challenger_of(run, origin)[:16]}, trained before")
-    panel, macro = market_of(run).until(origin), macro_of(run)
+    with run.burst():
+        if run.done(name):
+            return Receipt(text=f"model {challenger_of(run, origin)[:16]}, trained before")
+        panel, macro = market_of(run).until(origin), macro_of(run)
     spans = spans_of(run, origin)
     digest = data_digest(panel, macro, panel.symbols, origin)
     fitted = fit_model(

@@ -115,12 +115,32 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(cores, 4) if cores > 1 else 0
 
 
+ONE_SERVER = "tests/deployments/"  # one server serves all tests of this folder
+
+
+def together(nodeid: str) -> str:
+    """The name of what stays together in one process: the tests of a file, or of all files that share a server."""
+    return ONE_SERVER if nodeid.startswith(ONE_SERVER) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """A file after the other for whichever process is free, but for what stays together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return together(nodeid)
+
+    return Together(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest begin first, by the seconds of their ``slow`` marks, so that at the end no process waits
-    for another. Inside a file nothing is moved."""
-    seconds: Counter[Path] = Counter()
+    """What takes longest begins first, by the seconds of the ``slow`` marks, so that at the end no process waits for another.
+    Inside a file nothing is moved."""
+    seconds: Counter[str] = Counter()
     for item in items:
         if mark := item.get_closest_marker("slow"):
-            seconds[item.path] += mark.args[0] if mark.args else 10
-    items.sort(key=lambda item: -seconds[item.path])
+            seconds[together(item.nodeid)] += mark.args[0] if mark.args else 10
+    items.sort(key=lambda item: (-seconds[name := together(item.nodeid)], name == ONE_SERVER))

@@ -128,11 +128,25 @@ def _descendants(pid: int) -> dict[int, str]:
     return found
 
 
+_OPEN = contextlib.ExitStack()  # the server, and this process as its client
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Close both after the last test of the folder: a server with nothing to do takes a tenth of a core from the others."""
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        _OPEN.close()
+
+
 @pytest.fixture(scope="session")
-def served(finished, tmp_path_factory) -> Iterator[Served]:
+def served(finished, tmp_path_factory) -> Served:
     """The server of this folder; its home is a copy of the one in which the day of 2021-03-31 was done."""
-    folder = tmp_path_factory.mktemp("served")
-    server = Served(Path(shutil.copytree(finished[0], folder / "home")), free_port(), folder)
+    return _OPEN.enter_context(_serving(finished[0], tmp_path_factory.mktemp("served")))
+
+
+@contextlib.contextmanager
+def _serving(finished: Path, folder: Path) -> Iterator[Served]:
+    server = Served(Path(shutil.copytree(finished, folder / "home")), free_port(), folder)
     server.start()
     try:
         wait_for(lambda: _planned(server), "a scheduled run")  # SQLAlchemy 2.1 plans none
@@ -168,13 +182,14 @@ def _planned(server: Served) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(served, tmp_path_factory) -> Iterator[str]:
-    """The address of the server's API; this process is a client with the password as long as the tests last."""
+def prefect_server(served, tmp_path_factory) -> str:
+    """The address of the server's API; this process is a client with the password as long as the server is there."""
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     home = tmp_path_factory.mktemp("prefect")
-    with temporary_settings({PREFECT_API_URL: served.url, PREFECT_API_AUTH_STRING: ":".join(served.login), PREFECT_HOME: home}):
-        yield served.url
+    login = ":".join(served.login)
+    _OPEN.enter_context(temporary_settings({PREFECT_API_URL: served.url, PREFECT_API_AUTH_STRING: login, PREFECT_HOME: home}))
+    return served.url
 
 
 @pytest.fixture

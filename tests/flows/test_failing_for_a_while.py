@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import flows.daily
+import flows.issuing
 from flows.backfill import backfill
 from flows.daily import daily
 from flows.ingest import ingest
@@ -222,7 +222,7 @@ def test_training__that_an_attempt_gave_up_on_is_not_tried_by_the_next_of_the_sa
     request = Daily(home=str(begun), origin="2021-04-01", retrain=True)
     with monkeypatch.context() as patch:
         patch.setattr("storage.runs.died_in_a_row", lambda con, flow: 3)
-        patch.setattr(flows.daily, "forecast", full)
+        patch.setattr(flows.issuing, "forecast", full)
         with pytest.raises(StorageError):
             daily(request)
     report = daily(request)
