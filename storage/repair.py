@@ -76,13 +76,13 @@ def repair(home: Home, now: datetime) -> Repair:
             _replace_database(home, done)
         writes = _writes(home)
         done.lost = lost(home, writes)
-        found = verify(home)
+        found = verify(home, alone=True)
         if _grave(found) and _mended(home, done):
-            found = verify(home)
+            found = verify(home, alone=True)
         if grave := _grave(found):
             done.actions.append(f"{grave[0]}" + (f" and {len(grave) - 1} more" if len(grave) > 1 else ""))
             _replace_database(home, done)
-            writes, found = _writes(home), verify(home)
+            writes, found = _writes(home), verify(home, alone=True)
         _mend_models(home, found, done)
         _mend_landing(home, done)
         begin_anew(home, writes)

@@ -87,7 +87,7 @@ def counted(home: Path, scene: Scene, log: Path) -> dict:
     fail(home, log=log)
     answer = scene.act(home)
     fail(Path("/nowhere"))
-    return answer
+    return answer | {"modules": sorted(sys.modules)}
 
 
 def read(home: Path) -> str:
@@ -274,7 +274,8 @@ def suite(choice: Choice, home: Path | None, work: Path, workers: int) -> dict:
     scene = SCENES[choice.scene]
     start, seen_before = started(scene, home, work)
     calm, log = copied(start, work / "calm"), work / "calls"
-    done(work / "act.json", lambda: scene.does(lambda: counted(calm, scene, log)))
+    act = done(work / "act.json", lambda: scene.does(lambda: counted(calm, scene, log)))
+    be_ready(act["modules"])
     after = done(
         work / "after.json", lambda: scene.does(lambda: {"report": day(calm, scene.on), "modules": sorted(sys.modules)})
     )
