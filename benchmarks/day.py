@@ -25,17 +25,8 @@ if TYPE_CHECKING:
 
     from sources.base import Fetched
 
-SMALL = """features = ["ret", "range"]
-lookback = 20
-stem_units = 0
-units = [4]
-head_units = 4
-members = 1
-min_updates = 2
-epochs = 1
-"""
 SIZE = {
-    "small": dict(symbols=4, history=300, replay=2, days=2, lstm=SMALL),
+    "small": dict(symbols=4, history=300, replay=2, days=2, lstm="members = 1\nmin_updates = 2\nepochs = 1\n"),
     "full": dict(symbols=500, history=1260, replay=25, days=7, lstm=""),
 }
 STAGES = (
