@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -23,6 +24,21 @@ settings.load_profile("nextclose")
 # Keras brings a handler that closes its stream when logging is configured anew (a web server does that), unless the stream is
 # the process' own. Under pytest it would be the file that collects the output of all tests: the next one dies of it.
 absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
+
+
+def pytest_collection_finish() -> None:
+    """What all tests share is loaded now, and no longer looked through each time that garbage is collected."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        from forecasting.lstm import configure_tensorflow
+
+        configure_tensorflow()
+        import flows.daily  # noqa: F401
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
