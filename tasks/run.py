@@ -34,6 +34,7 @@ PASSING_KINDS = frozenset(
 INACTIVE = "inactive"
 #: The same of one whose exchange has no session at the origin.
 CLOSED = "exchange_closed"
+_AT_ONCE = 1_000  # symbols times sessions; some five seconds
 NOT_TRAINED = "not_trained"  # in a run's memo: why a training that was due failed, while somebody served
 AS_IT_SHOULD_BE = frozenset({INACTIVE, CLOSED})
 
@@ -108,10 +109,11 @@ class Run:
         for begin in range(0, len(self.symbols), self.chunk_size):
             yield self.symbols[begin : begin + self.chunk_size]
 
-    def burst(self, asking: bool = False) -> AbstractContextManager[None]:
-        """Around steps that follow one another: the database stays open, and each read and write costs a third. Not where the
-        steps are ``asking`` a live source: nobody shall wait for the file while the network is slow."""
-        return nullcontext() if asking and self.live else self.db.kept_open()
+    def burst(self, asking: bool = False, forecasts: int = 0) -> AbstractContextManager[None]:
+        """Around steps that follow one another: the database stays open, and each read and write costs a third. Not where they
+        take long: when they are ``asking`` a live source, or make more than ``_AT_ONCE`` ``forecasts``. Who else wants the file
+        waits ten seconds for it."""
+        return nullcontext() if (asking and self.live) or forecasts > _AT_ONCE else self.db.kept_open()
 
     def done(self, step: str) -> bool:
         """Whether this run committed ``step`` before, perhaps in an attempt that was killed since."""
