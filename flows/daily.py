@@ -39,7 +39,7 @@ def daily(request: Daily) -> dict[str, Any]:
                     challenge_or_go_on(run, days.sessions[0])
                 if not stay_without(run, days.sessions):
                     issue(run, days.sessions)
-        with run.burst():
+        with run.burst(working=True):
             if begun:
                 watch(run)
             complete(run)

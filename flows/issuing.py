@@ -11,7 +11,7 @@ from tasks.run import Run
 
 def issue(run: Run, sessions: tuple[date, ...]) -> None:
     """What the model saw at ``sessions``, what it forecast from them, the scores of what settled by then, and the ranks."""
-    with run.burst(forecasts=len(run.symbols) * len(sessions)):
+    with run.burst(working=True):
         store_features(run, sessions)
         forecast(run, sessions)
         score(run, sessions)

@@ -17,7 +17,8 @@
     │   ├── Partial                    an answer that lacks bars which the calendar expects
     │   │   └── NoBars                 or that has none at all
     │   ├── Malformed                  an answer that is not what the source promises
-    │   ├── Unfit                      prices in another basis or currency than those that are stored
+    │   ├── Unfit                      prices in another basis than those that are stored
+    │   │   └── OtherCurrency          or in another currency
     │   ├── Stale                      what the source holds ended long before the span asked for
     │   └── SourceDown                 no answer, or a server error
     ├── DataError                  4   the data at hand does not allow the step
@@ -173,8 +174,12 @@ class Stale(SourceError):
 
 
 class Unfit(SourceError):
-    kind = "unfit"
+    kind = "other_basis"
     retry = False
+
+
+class OtherCurrency(Unfit):
+    kind = "other_currency"
 
 
 class SourceDown(SourceError):

@@ -43,7 +43,7 @@ CARD = "backup.json"
 PREFIX = "nextclose-"
 PARTIAL = ".partial-"
 FOLDERS = ("models", "landing")
-PATIENCE_SECONDS = 60.0  # for a run under way to close the file between two steps
+PATIENCE_SECONDS = 60.0  # for a run under way to close the file, which it does again and again
 
 
 @dataclass(frozen=True)

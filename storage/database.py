@@ -189,6 +189,10 @@ class Database:
         with self._connected() as con:
             yield con
 
+    def size(self) -> int:
+        """Of the file without its log, in bytes."""
+        return self.home.database.stat().st_size
+
     @contextmanager
     def kept_open(self) -> Iterator[None]:
         """Keep the file open over a burst of reads and writes (a replay of many sessions): each then costs a third or less.

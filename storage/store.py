@@ -41,6 +41,9 @@ class Store(Protocol):
     def kept_open(self) -> AbstractContextManager[None]:
         """Around a burst of reads and writes: each costs less, and nobody else gets in."""
 
+    def size(self) -> int:
+        """How large it is, in bytes."""
+
     def publish(self, run_id: str, now: datetime) -> Published:
         """Let readers see everything that is committed, all at once."""
 

@@ -81,11 +81,10 @@ def opened(run: Run, landed: Landed, refusals: frozenset[str]) -> Opened:
 
     raw, actions = load_landing(run.home, landed.bars), load_landing(run.home, landed.actions)
     rejects = load_landing(run.home, landed.rejects) if landed.rejects else None
-    left_out = refusals | landed.unfit
-    refused, later, known = _of(left_out, raw), _after_origin(run, raw), _from_better(run, landed, raw)
+    refused, later, known = _of(refusals, raw), _after_origin(run, raw) | _of(landed.unfit, raw), _from_better(run, landed, raw)
     limits = {symbol: run.finals[calendar] for symbol, calendar in _calendars(run, raw).items()}
     before = _closes_before(run, raw[~(refused | later | known)])
-    told = actions[~_of(left_out, actions) & (actions["session"] <= pd.Timestamp(run.origin)).to_numpy()]
+    told = actions[~_of(refusals | landed.unfit, actions) & (actions["session"] <= pd.Timestamp(run.origin)).to_numpy()]
     return Opened(landed, raw, actions, rejects, refused, later, known, limits, before, told, run.settings.quality)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from forecasting.errors import SourceError, Unfit
+from forecasting.errors import OtherCurrency, Unfit
 from tasks.run import Refusal, Run
 
 if TYPE_CHECKING:
@@ -26,14 +26,15 @@ def known_of(run: Run) -> pd.DataFrame:
 
 def settled(arrived: Arrived, known: pd.DataFrame) -> list[Refusal]:
     """Why symbols cannot be taken although they arrived, and no other source is left to ask."""
-    return [
-        Refusal(symbol, reason, f"{symbol} is {said}; keep them apart with a --home DIR of its own")
-        for landed in arrived.landed
-        for symbol, (reason, said) in _unfit(landed, arrived.currency, known).items()
-    ]
+    return [apart(error) for landed in arrived.landed for error in _unfit(landed, arrived.currency, known).values()]
 
 
-def fitting(run: Run, landed: Landed, currency: Mapping[str, str]) -> tuple[Landed, dict[str, SourceError]]:
+def apart(error: Unfit) -> Refusal:
+    """The refusal of a symbol, and what to type."""
+    return Refusal(error.symbol, error.kind, f"{error.symbol} is {error.detail}; keep them apart with a --home DIR of its own")
+
+
+def fitting(run: Run, landed: Landed, currency: Mapping[str, str]) -> tuple[Landed, dict[str, Unfit]]:
     """An answer in the form in which it is to be stored, and why symbols of it are left to a source after this one: it stood
     in for this one when nothing was stored of them, gave them otherwise, and can go on."""
     if "known" not in run.memo:  # before anything of this run was stored
@@ -42,15 +43,15 @@ def fitting(run: Run, landed: Landed, currency: Mapping[str, str]) -> tuple[Land
     landed = _in_stored_basis(run, landed, known)
     stored_from = dict(zip(known["symbol"], known["source"], strict=True))
     unfit = {
-        symbol: Unfit(landed.source, symbol, said)
-        for symbol, (_, said) in _unfit(landed, currency, known).items()
+        symbol: error
+        for symbol, error in _unfit(landed, currency, known).items()
         if stored_from[symbol] in run.ranked.after(symbol, landed.source)
     }
     return replace(landed, symbols=landed.symbols.difference(unfit), unfit=frozenset(unfit)), unfit
 
 
-def _unfit(landed: Landed, currency: Mapping[str, str], known: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """The symbols of an answer whose prices do not go with what is stored of them: a reason, and the sentence about it."""
+def _unfit(landed: Landed, currency: Mapping[str, str], known: pd.DataFrame) -> dict[str, Unfit]:
+    """The symbols of an answer whose prices do not go with what is stored of them, and why."""
     found = {}
     other = (known["basis"] != landed.basis) | known["symbol"].isin(list(currency))
     for row in known[other & known["symbol"].isin(list(landed.symbols))].itertuples():
@@ -58,10 +59,10 @@ def _unfit(landed: Landed, currency: Mapping[str, str], known: pd.DataFrame) -> 
         if row.basis != landed.basis:
             before, now = (basis.replace("_", " ") for basis in (row.basis, landed.basis))
             said = f"stored as {before} prices from {row.source}, {landed.source} gives them {now}"
-            found[row.symbol] = ("other_basis", said)
-        if given and isinstance(row.currency, str) and given != row.currency:
+            found[row.symbol] = Unfit(landed.source, row.symbol, said)
+        elif given and isinstance(row.currency, str) and given != row.currency:
             said = f"stored in {row.currency} from {row.source}, {landed.source} gives {given}"
-            found[row.symbol] = ("other_currency", said)
+            found[row.symbol] = OtherCurrency(landed.source, row.symbol, said)
     return found
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from forecasting.errors import Blocked, NoBars, RateLimited, SourceDown, SourceError
+from forecasting.errors import Blocked, NoBars, RateLimited, SourceDown, SourceError, Unfit
 from tasks.engine import step
 from tasks.failing import raise_together
 from tasks.fitting import fitting
@@ -50,7 +50,7 @@ class Arrived:
     """What has come for one chunk of symbols so far, over all tries, and who failed why.
 
     ``answered``: symbol → source. ``rank``: how far down its order of sources a symbol is. ``checks``: what the sources said
-    that check the others; never stored as prices.
+    that check the others; never stored as prices. ``unfit``: why an answer was left for that of a later source.
     """
 
     landed: list[Landed] = field(default_factory=list)
@@ -59,6 +59,7 @@ class Arrived:
     rank: dict[str, int] = field(default_factory=dict)
     currency: dict[str, str] = field(default_factory=dict)
     failures: dict[str, SourceError] = field(default_factory=dict)
+    unfit: dict[str, Unfit] = field(default_factory=dict)
     rows: int = 0
     tries: int = 0
 
@@ -228,6 +229,7 @@ def _ask(run: Run, arrived: Arrived, name: str, begin: date | None, symbols: lis
         run.note(f"{first}{more}: prices from {name}, because {why}")
     arrived.currency |= {s: c for s, c in answer.currency.items() if s not in unfit}
     arrived.answered |= dict.fromkeys(landed.symbols, name)
+    arrived.unfit |= unfit
     failures = {**answer.failures, **unfit}
     arrived.failures |= {s: e for s, e in failures.items() if s not in arrived.answered}
     for symbol in symbols:  # an answer that says nothing of a symbol is no answer

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from storage.home import Home
     from tasks.measure import Measured
 
-LOCK_WAIT = 60.0  # a run under way closes the file between two steps
+LOCK_WAIT = 60.0  # a run under way closes the file again and again
 
 
 @dataclass

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Hashable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from forecasting.errors import SourceError
+from forecasting.errors import DatabaseLocked, SourceError
 from tasks.listening import tell
 from tasks.measure import Measured
 from tasks.settings import Settings
@@ -34,7 +34,7 @@ PASSING_KINDS = frozenset(
 INACTIVE = "inactive"
 #: The same of one whose exchange has no session at the origin.
 CLOSED = "exchange_closed"
-_AT_ONCE = 1_000  # symbols times sessions; some five seconds
+_SMALL = 32_000_000  # bytes of a database on which steps work for a few seconds at most
 NOT_TRAINED = "not_trained"  # in a run's memo: why a training that was due failed, while somebody served
 AS_IT_SHOULD_BE = frozenset({INACTIVE, CLOSED})
 
@@ -109,11 +109,18 @@ class Run:
         for begin in range(0, len(self.symbols), self.chunk_size):
             yield self.symbols[begin : begin + self.chunk_size]
 
-    def burst(self, asking: bool = False, forecasts: int = 0) -> AbstractContextManager[None]:
-        """Around steps that follow one another: the database stays open, and each read and write costs a third. Not where they
-        take long: when they are ``asking`` a live source, or make more than ``_AT_ONCE`` ``forecasts``. Who else wants the file
-        waits ten seconds for it."""
-        return nullcontext() if (asking and self.live) or forecasts > _AT_ONCE else self.db.kept_open()
+    @contextmanager
+    def burst(self, asking: bool = False, working: bool = False) -> Iterator[None]:
+        """Around steps that follow one another: the database stays open, and each read and write costs a third.
+
+        Not while they are ``asking`` a live source, nor while they are ``working`` on more than a small database: who else
+        wants the file waits for it. Nor where somebody else has it: each step waits for it by itself.
+        """
+        with ExitStack() as held:
+            if not (asking and self.live) and not (working and self.db.size() > _SMALL):
+                with suppress(DatabaseLocked):
+                    held.enter_context(self.db.kept_open())
+            yield
 
     def done(self, step: str) -> bool:
         """Whether this run committed ``step`` before, perhaps in an attempt that was killed since."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
+from typing import TYPE_CHECKING
 
+from forecasting.errors import OtherCurrency
 from tasks.engine import step
 from tasks.ingest import Arrived, arrivals, ask_source, keep_answer, trailing_begin
 from tasks.policies import SOURCE
 from tasks.run import Receipt, Run
+
+if TYPE_CHECKING:
+    from sources.base import Fetched
 
 
 @step(SOURCE)
@@ -23,6 +29,7 @@ def check_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
     unchecked: list[str] = []
     for (name, begin), group in sorted(_groups(run, arrived).items(), key=str):
         answer = ask_source(run, run.ranked.sources[name], begin, group, everything=False)
+        answer = _in_the_same_currency(name, answer, arrived)
         if len(answer.bars):
             arrived.checks.append(keep_answer(run, name, answer))
         missing = sorted(set(group) - set(answer.bars["symbol"]))
@@ -33,6 +40,18 @@ def check_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
             run.note(f"{missing[0]}{more} not checked by {name}" + (f": {why.detail}" if why else ""))
     checked = sum(len(landed.symbols) for landed in arrived.checks)
     return Receipt(text=f"{checked} symbols checked, {len(unchecked)} not")
+
+
+def _in_the_same_currency(name: str, answer: Fetched, arrived: Arrived) -> Fetched:
+    """The answer without symbols that came in another currency from the source that is checked: pence say nothing of pounds."""
+    told = arrived.currency
+    other = {
+        symbol: OtherCurrency(name, symbol, f"gives {currency}, the prices are in {told[symbol]}")
+        for symbol, currency in answer.currency.items()
+        if told.get(symbol, currency) != currency
+    }
+    bars, actions = (rows[~rows["symbol"].isin(list(other))].reset_index(drop=True) for rows in (answer.bars, answer.actions))
+    return replace(answer, bars=bars, actions=actions, failures={**answer.failures, **other}) if other else answer
 
 
 def _groups(run: Run, arrived: Arrived) -> dict[tuple[str, date | None], list[str]]:

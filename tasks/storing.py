@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from forecasting.errors import InputError, NoBars, NoSession, Stale, UnknownSymbol
 from tasks.engine import step
-from tasks.fitting import known_of, settled
+from tasks.fitting import apart, known_of, settled
 from tasks.ingest import Arrived, arrivals
 from tasks.policies import DATABASE
 from tasks.run import Receipt, Run, refusal_of, refusal_rows, short_digest
@@ -34,6 +34,9 @@ def store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
     arrived = arrivals(run, symbols)
     silent = silent_in(run) if arrived.failures else {}
     for symbol, error in sorted(arrived.failures.items()):
+        if symbol in arrived.unfit and not refusal_of(symbol, error).passing:  # who told of it first no longer does
+            run.refuse(apart(arrived.unfit[symbol]))
+            continue
         unheard_of = isinstance(error, UnknownSymbol | NoSession | NoBars | Stale)  # a source that is down says nothing of it
         run.refuse((silent.get(symbol) if unheard_of else None) or refusal_of(symbol, error))
     known = known_of(run)

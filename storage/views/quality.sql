@@ -8,7 +8,7 @@
 --   unchanged: rows that say what is stored
 --   revised: rows that differ from what was stored; both are kept
 --   merged: identical twins of a row of the same delivery
---   outside: rows after the origin, or of sessions already stored from a source that ranks higher
+--   outside: rows after the origin, of sessions already stored from a source that ranks higher, or of a symbol taken from another
 --   quarantined: rows set aside, each with its reason in quarantine
 --   warned: rules that found something odd about rows that were kept, see quality_findings
 --   known_at: UTC instant of the run

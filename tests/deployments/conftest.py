@@ -134,13 +134,18 @@ _OPEN = contextlib.ExitStack()  # the server, and this process as its client
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Close both after the last test of the folder: a server with nothing to do takes a tenth of a core from the others."""
-    if nextitem is None or nextitem.path.parent != item.path.parent:
+    if nextitem is not None and nextitem.path.parent == item.path.parent:
+        return
+    items = item.session.items
+    spread = "PYTEST_XDIST_WORKER" in os.environ  # then not all items are for this process, and those of a folder come together
+    if spread or all(later.path.parent != item.path.parent for later in items[items.index(item) + 1 :]):
         _OPEN.close()
 
 
 @pytest.fixture(scope="session")
-def served(finished, tmp_path_factory) -> Served:
+def served(request, finished, tmp_path_factory) -> Served:
     """The server of this folder; its home is a copy of the one in which the day of 2021-03-31 was done."""
+    request.addfinalizer(_OPEN.close)
     return _OPEN.enter_context(_serving(finished[0], tmp_path_factory.mktemp("served")))
 
 

@@ -207,12 +207,46 @@ def test_failover__a_stand_in_that_was_the_first_to_speak_of_a_symbol_goes_on_wh
         ]
         assert run.refusals == {} and asked_for(run, "FROM actions") == []
         accounts = "SELECT symbol, source, received, stored, unchanged, quarantined FROM quality ORDER BY ALL"
-        print(asked_for(run, accounts))
+        assert asked_for(run, accounts) == [
+            ("AAA", "first", 5, 0, 0, 0),
+            ("AAA", "second", 4, 4, 0, 0),
+            ("AAA", "second", 5, 1, 4, 0),
+            ("BBB", "first", 5, 5, 0, 0),
+        ]
         lost = "SELECT sum(received - stored - unchanged - revised - merged - outside - quarantined) FROM quality"
         assert asked_for(run, lost) == [(0,)]
     assert run.notes == [
         "AAA: prices from second, because first AAA: stored as adjusted prices from second, first gives them as traded"
     ]
+
+
+def test_failover__in_another_currency_it_goes_on_too_and_the_other_checks_nothing(tmp_path):
+    """As above with pounds and pence, and the first asked for its opinion: it would say that each bar is wrong by a factor."""
+    First.failures = SourceDown("first", None, "no answer in time")
+    Second.bars, Second.currency = week("VOD.L", 1.5, DAYS[1:]), {"VOD.L": "GBP"}
+    with run_of(tmp_path, ("VOD.L",), now=datetime(2021, 4, 8, 22, 30, tzinfo=UTC)) as run:
+        bring_in_prices(run)
+    First.failures, First.bars, First.currency = {}, week("VOD.L", 150.0, DAYS[1:]), {"VOD.L": "GBp"}
+    with run_of(tmp_path, ("VOD.L",)) as run:
+        bring_in_prices(run)
+        assert asked_for(run, "SELECT source, currency FROM store.symbols") == [("second", "GBP")]
+        assert asked_for(run, "SELECT source, max(session)::VARCHAR FROM prices GROUP BY ALL") == [("second", "2021-04-09")]
+        assert run.refusals == {} and asked_for(run, "FROM quarantine") == []
+    assert "VOD.L not checked by first: gives GBp, the prices are in GBP" in run.notes
+
+
+def test_failover__a_symbol_that_only_the_other_still_tells_of_is_left_out_with_what_to_type(tmp_path):
+    First.failures = SourceDown("first", None, "no answer in time")
+    Second.bars, Second.basis = [*week("AAA"), *week("BBB")], "adjusted"
+    with run_of(tmp_path, ("AAA", "BBB"), now=datetime(2021, 4, 8, 22, 30, tzinfo=UTC), check=False) as run:
+        bring_in_prices(run)
+    First.failures, First.bars = {}, [*week("AAA"), *week("BBB")]
+    Second.failures = {"AAA": UnknownSymbol("second", "AAA", "404")}
+    with run_of(tmp_path, ("AAA", "BBB"), check=False) as run:
+        bring_in_prices(run)
+        [refusal] = run.refusals.values()
+    assert (refusal.symbol, refusal.reason) == ("AAA", "other_basis")
+    assert refusal.message.endswith("first gives them as traded; keep them apart with a --home DIR of its own")
 
 
 def test_failover__pence_never_follow_pounds(tmp_path):
