@@ -34,9 +34,10 @@ PASSING_KINDS = frozenset(
 INACTIVE = "inactive"
 #: The same of one whose exchange has no session at the origin.
 CLOSED = "exchange_closed"
-_SMALL = 32_000_000  # bytes of a database on which steps work for a few seconds at most
 NOT_TRAINED = "not_trained"  # in a run's memo: why a training that was due failed, while somebody served
 AS_IT_SHOULD_BE = frozenset({INACTIVE, CLOSED})
+
+_SMALL = 32_000_000  # bytes of a database on which steps work for a few seconds at most
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,12 @@ def store_prices(run: Run, symbols: tuple[str, ...]) -> Receipt:
     arrived = arrivals(run, symbols)
     silent = silent_in(run) if arrived.failures else {}
     for symbol, error in sorted(arrived.failures.items()):
-        if symbol in arrived.unfit and not refusal_of(symbol, error).passing:  # who told of it first no longer does
-            run.refuse(apart(arrived.unfit[symbol]))
-            continue
-        unheard_of = isinstance(error, UnknownSymbol | NoSession | NoBars | Stale)  # a source that is down says nothing of it
-        run.refuse((silent.get(symbol) if unheard_of else None) or refusal_of(symbol, error))
+        refusal = refusal_of(symbol, error)
+        if symbol in arrived.unfit and not refusal.passing:  # who told of it first no longer does
+            refusal = apart(arrived.unfit[symbol])
+        elif isinstance(error, UnknownSymbol | NoSession | NoBars | Stale):  # a source that is down says nothing of it
+            refusal = silent.get(symbol, refusal)
+        run.refuse(refusal)
     known = known_of(run)
     for refusal in settled(arrived, known):
         run.refuse(refusal)
