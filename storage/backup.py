@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, InputError, StorageError
-from storage.connection import open_database, translated
+from storage.connection import opened_apart, translated
 from storage.database import Database
 from storage.exchange import begun, exchange, finish, staged
 from storage.home import Home, copy_open, disk_errors, fsync, write_durably
@@ -215,7 +215,7 @@ def _copy_database(home: Home, target: Path, patience: float) -> None:
             if isinstance(error, DatabaseCorrupt) or time.monotonic() > give_up:
                 raise
             time.sleep(0.2)
-    with open_database(target) as con, translated(target):
+    with opened_apart(target) as con, translated(target):
         con.execute("CHECKPOINT")
     fsync(target)
 
@@ -262,15 +262,12 @@ def _copy(source: Path, target: Path, older: Path | None, root: Path) -> None:
 def _card(folder: Path, now: datetime, code_version: str, order: dict[str, Any]) -> dict[str, Any]:
     """What the copy holds, read from the copy itself."""
     database = folder / "nextclose.duckdb"
-    con = open_database(database, read_only=True)
-    try:
+    with opened_apart(database, read_only=True) as con:
         schema, identity = con.execute(
             "SELECT (SELECT max(number) FROM store.migrations), (SELECT value FROM store.meta WHERE key = 'database_id')"
         ).fetchone()
         last = con.execute("SELECT max(origin)::VARCHAR FROM store.forecasts").fetchone()[0]
         digest = content_digest(con)
-    finally:
-        con.close()
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     body = {
         "format": FORMAT, "created_at": now.astimezone(UTC).isoformat(), "code_version": code_version, "schema": schema,

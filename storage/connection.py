@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, SchemaTooNew, StorageError
+from storage.attached import attached
 from storage.spilling import Spill
 from storage.turns import locked_by, turn
 
@@ -59,29 +60,57 @@ RESTORE = "run `nextclose recover`, which brings it back from the published snap
 def opened(
     path: Path, *, read_only: bool = False, memory_mb: int = MEMORY_MB, lock_wait: float = 10.0
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """``open_database`` for a file that other processes of ours open too: in its turn, and closed at the end."""
+    """A connection to a file that other processes of ours open too: in its turn, and closed at the end. Errors are those of
+    ``open_database``."""
     began = time.monotonic()
     with turn(path, not read_only, lock_wait):
         left = max(0.0, lock_wait - (time.monotonic() - began))
         if not path.exists():  # the engine would make an empty one; who had the turn may have died in an exchange
             raise StorageError(f"{path} is not there; run again, which finishes what has taken it away or says what to do")
-        con = open_database(path, read_only=read_only, memory_mb=memory_mb, lock_wait=left)
-        try:
+        with opened_apart(path, read_only=read_only, memory_mb=memory_mb, lock_wait=left) as con:
             yield con
-        finally:
-            con.close()
+
+
+@contextlib.contextmanager
+def opened_apart(
+    path: Path, *, read_only: bool = False, memory_mb: int = MEMORY_MB, lock_wait: float = 10.0, restore: str = RESTORE
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """``opened`` for a file that no other process of ours opens by its name."""
+    with contextlib.ExitStack() as held:
+
+        def attach() -> duckdb.DuckDBPyConnection:
+            return held.enter_context(attached(path, read_only, config(memory_mb)))
+
+        yield _patiently(attach, path, lock_wait, restore)
 
 
 def open_database(
     path: Path, *, read_only: bool = False, memory_mb: int = MEMORY_MB, lock_wait: float = 10.0, restore: str = RESTORE
 ) -> duckdb.DuckDBPyConnection:
-    """A connection to ``path``; waits up to ``lock_wait`` seconds (backing off) while another process holds the file.
+    """A connection to ``path`` with an engine of its own, made where it is not there; waits up to ``lock_wait`` seconds
+    (backing off) while another process holds the file.
 
-    For a file that no other process of ours opens by its name; ``opened`` is for the others.
-
-    Raises DatabaseLocked (naming the process), DatabaseCorrupt, SchemaTooNew, StorageError. Never creates over a file
-    that is empty or not a database.
+    For a file that no other process of ours opens by its name. Raises DatabaseLocked (naming the process), DatabaseCorrupt,
+    SchemaTooNew, StorageError. Never creates over a file that is empty or not a database.
     """
+
+    def connect() -> duckdb.DuckDBPyConnection:
+        con = duckdb.connect(str(path), read_only=read_only, config=config(memory_mb))
+        try:
+            con.execute("SET TimeZone = 'UTC'")
+            con.execute("PRAGMA disable_checkpoint_on_shutdown")
+        except duckdb.Error:
+            con.close()
+            raise
+        return con
+
+    return _patiently(connect, path, lock_wait, restore)
+
+
+def _patiently(
+    connect: Callable[[], duckdb.DuckDBPyConnection], path: Path, lock_wait: float, restore: str
+) -> duckdb.DuckDBPyConnection:
+    """What ``connect`` gives, tried again while another program has the file; its errors as ours."""
     # Not a look into the file: POSIX takes all of a process' locks on a file away when any descriptor of it is closed, DuckDB's
     # too, where another connection of this process has it open; a second program could then write at the same time.
     if path.exists() and (path.is_dir() or not path.stat().st_size):
@@ -89,8 +118,7 @@ def open_database(
     give_up, pause = time.monotonic() + lock_wait, 0.02
     while True:
         try:
-            con = duckdb.connect(str(path), read_only=read_only, config=config(memory_mb))
-            break
+            return connect()
         except duckdb.Error as error:
             if any(words in str(error) for words in ("not a valid DuckDB", "duckdb_extension")):
                 refuse_unless_database(path, restore)  # nobody has it open
@@ -101,16 +129,6 @@ def open_database(
             pause = min(2 * pause, 0.5)
         except UnicodeDecodeError as error:  # damaged catalog text reaches Python's own decoder
             raise DatabaseCorrupt(f"{path} is damaged: {error}; {restore}") from error
-    try:
-        con.execute("SET TimeZone = 'UTC'")
-        if not read_only:
-            # The engine would checkpoint at every close, about a dozen times a run: each rewrites blocks of its catalogue in
-            # place, which a power cut can tear. The publish checkpoints, once.
-            con.execute("PRAGMA disable_checkpoint_on_shutdown")
-    except duckdb.Error as error:
-        con.close()
-        raise translate(error, path, restore) from error
-    return con
 
 
 def translate(error: Exception, path: Path, restore: str = RESTORE) -> StorageError:

@@ -118,7 +118,7 @@ def _found(con: duckdb.DuckDBPyConnection, home: Home, newest: int) -> tuple[int
                 f"{home.database} has schema {number}, this nextclose knows {newest}; upgrade nextclose "
                 f"(older copies are in {home.backups})"
             )
-        return number, _views_are_stale(con)
+        return number, number == 0 or _views_are_stale(con)
 
 
 @contextmanager
@@ -185,8 +185,6 @@ def _apply(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...]) ->
 
 
 def _views_are_stale(con: duckdb.DuckDBPyConnection) -> bool:
-    if schema_number(con) == 0:
-        return True
     return con.execute("SELECT value FROM store.meta WHERE key = 'views'").fetchone() != (views_digest(),)
 
 

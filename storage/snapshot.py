@@ -20,7 +20,7 @@ import duckdb
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, StorageError
 from storage.apart import TRIED
-from storage.connection import config, open_database, opened, refuse_unless_database, translate
+from storage.connection import config, opened, opened_apart, refuse_unless_database, translate
 from storage.database import Database
 from storage.exchange import clear_staged
 from storage.home import Home, copy_open, fsync
@@ -141,7 +141,7 @@ def _copy(db: Database, target: Path) -> None:
 def _check(path: Path, tables: dict[str, TableDigest]) -> None:
     """The copy opens, and has the rows that were digested."""
     each = (f"SELECT '{name}', count(*) FROM store.{name}" for name in tables)
-    with open_database(path, read_only=True) as con:
+    with opened_apart(path, read_only=True) as con:
         for name, copied in con.execute(" UNION ALL ".join(each)).fetchall():
             if copied != tables[name].rows:
                 raise StorageError(

@@ -10,6 +10,8 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +100,11 @@ def install() -> None:
     """Put the places in; nothing happens at them until ``watch``."""
     import storage.connection as connection
 
-    real_open, real_fsync, real_write = connection.open_database, os.fsync, os.write
+    real_open, real_attached, real_fsync, real_write = connection.open_database, connection.attached, os.fsync, os.write
+
+    def watched(*args: Any) -> Iterator[Watched]:
+        with real_attached(*args) as con, Watched(con) as places:
+            yield places
 
     def fsync(descriptor: int) -> None:
         _at_descriptor("fsync", descriptor)
@@ -109,6 +115,7 @@ def install() -> None:
         return real_write(descriptor, data)
 
     connection.open_database = lambda *args, **kwargs: Watched(real_open(*args, **kwargs))
+    connection.attached = contextmanager(watched)
     os.fsync, os.write = fsync, write
     sys.addaudithook(_audited)
 

@@ -6,6 +6,7 @@ import errno
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -80,8 +81,13 @@ def test_writing__a_commit_that_did_not_last_is_noticed_by_reading_it_back(db, l
 
     import storage.connection as module
 
-    real = module.open_database
-    monkeypatch.setattr(module, "open_database", lambda *a, **k: Lying(real(*a, **k)))
+    @contextmanager
+    def lying(*args):
+        with real(*args) as con:
+            yield Lying(con)
+
+    real = module.attached
+    monkeypatch.setattr(module, "attached", lying)
     with pytest.raises(StorageError, match="reported success but is not there"), db.writing(lease, "run1", "ingest"):
         pass
 
