@@ -11,6 +11,7 @@ from typing import Any
 from forecasting.errors import (
     Blocked,
     Malformed,
+    NextcloseError,
     NoBars,
     NoSession,
     Partial,
@@ -54,7 +55,7 @@ def translate(symbol: str, session: Any) -> Iterator[None]:
     """Turn whatever is raised inside into a SourceError. The HTTP answer that ``session`` saw knows better than yfinance."""
     try:
         yield
-    except SourceError:
+    except NextcloseError:  # ours already, also that the step has had its time
         raise
     except Exception as error:  # whatever it is, it came out of the foreign library
         kind, detail = _from_answer(session) or _from_exception(error, session)

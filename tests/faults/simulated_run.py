@@ -96,7 +96,7 @@ _KEYS = {
 def looked_at(home: Path, instants: list[str], before: dict | None = None, calm: bool = False) -> dict:
     """Everything that the invariants are about, read from the database and from the snapshot, which is not read again where it
     is the very file that was looked at ``before``."""
-    from storage.connection import open_database
+    from storage.connection import opened
     from storage.home import Home
     from storage.snapshot import open_snapshot
 
@@ -107,13 +107,9 @@ def looked_at(home: Path, instants: list[str], before: dict | None = None, calm:
     else:
         with open_snapshot(Home(home)) as con:
             published = published_in(con) | {"file": mark}
-    con = open_database(Home(home).database)
-    try:
+    with opened(Home(home).database) as con:
         stored = stored_in(con, Home(home), instants)
-        disorder = disorder_in(Home(home), stored["digest"]) if calm else []
-        return {"published": published, "disorder": disorder} | stored
-    finally:
-        con.close()
+    return {"published": published, "disorder": disorder_in(Home(home), stored["digest"]) if calm else []} | stored
 
 
 def published_in(con: Any) -> dict:
@@ -155,7 +151,7 @@ def stored_in(con: Any, home: Any, instants: list[str]) -> dict:
         "counts": {t: _count(con, t) for t in ("bars", "forecasts", "scores", "runs", "steps")},
         "substance": {name: _mark(sorted(con.execute(sql).fetchall(), key=str)) for name, sql in SUBSTANCE.items()},
         "digest": content_digest(con),
-        "known": {i: _mark(read_bars(con, as_of=datetime.fromisoformat(i)).to_csv()) for i in instants},
+        "known": {i: _mark(_rows(read_bars(con, as_of=datetime.fromisoformat(i)))) for i in instants},
         "lost": len(lost(home, writes)),
     }
 
@@ -193,6 +189,13 @@ def recovered(home: Path, now: datetime) -> dict:
 
 def _count(con: Any, table: str) -> int:
     return con.execute(f"SELECT count(*) FROM store.{table}").fetchone()[0]
+
+
+def _rows(frame: Any) -> tuple:
+    """Its columns and a hash of each row, in order."""
+    from pandas.util import hash_pandas_object
+
+    return tuple(frame.columns), hash_pandas_object(frame).tolist()
 
 
 def _mark(what: object) -> str:

@@ -18,10 +18,12 @@ from forecasting.errors import (
     RateLimited,
     SourceDown,
     SymbolError,
+    TimedOut,
     UnknownSymbol,
 )
 from sources.yahoo import YahooSource
-from sources.yahoo_errors import MEANING
+from sources.yahoo_errors import MEANING, translate
+from tasks.timeouts import time_limit
 from tests.sources.replies import days, recorded
 from tests.sources.yahoo_stand_in import (
     Answer,
@@ -239,6 +241,11 @@ def test_yahoo__a_session_can_be_handed_in(yahoo):
 def test_yahoo_errors__every_error_of_yfinance_has_a_meaning():
     theirs = [c for _, c in inspect.getmembers(yfinance.exceptions, inspect.isclass) if issubclass(c, Exception)]
     assert len(theirs) >= 8 and not [c.__name__ for c in theirs if c.__name__ not in MEANING]
+
+
+def test_yahoo_errors__a_step_that_has_had_its_time_is_no_fault_of_yahoo():
+    with pytest.raises(TimedOut, match="fetch_prices"), time_limit(0.05, "fetch_prices"), translate("AAPL", None):
+        time.sleep(10)
 
 
 # --- recorded answers -----------------------------------------------------------------------------------------------
