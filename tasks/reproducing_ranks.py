@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tasks.reproducing import AsItWas, Reproduction, compared
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: What is compared, bit by bit: the chances of the fifths from the lowest to the highest, and of a higher close.
 RANK_NUMBERS = ("p1", "p2", "p3", "p4", "p5", "p_up")
@@ -27,7 +24,7 @@ def reproduce_ranks(
     from forecasting.joint import session_returns
     from storage.explain import ranks_issued
     from storage.ledger import read_forecasts
-    from tasks.ranking_days import company_at, company_chances
+    from tasks.ranking_days import company_at, company_chances, served_by
 
     rows = [
         row
@@ -42,12 +39,8 @@ def reproduce_ranks(
         company = company_at(issued, row["horizon"], row["run_id"])
         company = company[company["target_session"] == np.datetime64(row["target_session"], "us")]
         returns = session_returns(then.inputs.panel, tuple(company["symbol"]))
-        chances = company_chances(returns, row["origin"], company, _served(company))[row["forecaster"]]
+        chances = company_chances(returns, row["origin"], company, served_by(company))[row["forecaster"]]
         place = list(company["symbol"]).index(row["symbol"])
         again = {f"p{k + 1}": float(chances.fifths[place, k]) for k in range(5)} | {"p_up": float(chances.up[place])}
         found.append((row, compared(con, then, row, {name: row[name] for name in RANK_NUMBERS}, again)))
     return found
-
-
-def _served(company: pd.DataFrame) -> str:
-    return str(company["forecaster"].iloc[0])

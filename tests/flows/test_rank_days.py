@@ -54,6 +54,42 @@ def test_daily__six_symbols_are_ranked_and_settle(ranked, tmp_path) -> None:
     assert set(board["n"]) == {6} and board["rps"].between(0.02, 0.4).all() and board["rps_bootstrap"].notna().all()
 
 
+def test_daily__ranks_what_a_run_that_died_had_forecast(ranked, tmp_path, monkeypatch, capsys) -> None:
+    """From what was known then, as backfill; a price of that day that was put right meanwhile changes nothing."""
+    calm, home = (Path(shutil.copytree(ranked, tmp_path / name)) for name in ("calm", "home"))
+    daily(Daily(home=str(calm), origin="2021-04-01"))
+
+    def dies(run, sessions):
+        raise RuntimeError("the power went")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flows.issuing.rank", dies)
+        with pytest.raises(RuntimeError, match="the power went"):
+            daily(Daily(home=str(home), origin="2021-04-01"))
+    store = Database(Home(home))
+    with store.lease("test") as lease, store.writing(lease, "test", "put right") as tx:
+        tx.execute("UPDATE store.forecasts SET mode = 'live' WHERE origin = '2021-04-01'")  # as on the evening itself
+        tx.execute(
+            """INSERT INTO store.bars BY NAME
+            SELECT * REPLACE (close * 1.01 AS close, now() AS known_at, revision + 1 AS revision)
+            FROM store.bars WHERE symbol = 'BBB' AND session = '2021-03-30'"""
+        )
+    daily(Daily(home=str(home), origin="2021-04-05"))  # the next session: 2 April was Good Friday
+    asked = """SELECT symbol, forecaster, p1, p5, p_up, mode, r.run_id = f.run_id AS same FROM store.rank_forecasts AS r
+        LEFT JOIN (SELECT DISTINCT origin, run_id FROM store.forecasts) AS f USING (origin, run_id)
+        WHERE origin = '2021-04-01' ORDER BY forecaster, symbol"""
+    with Database(Home(calm)).reading() as con:
+        undisturbed = con.execute(asked).fetchall()
+    with store.reading() as con:
+        later = con.execute(asked).fetchall()
+        origins = con.execute("SELECT origin::VARCHAR FROM store.rank_forecasts GROUP BY 1 ORDER BY 1").fetchall()
+    assert len(later) == 12 and {row[-2:] for row in later} == {("backfill", True)}
+    assert [row[:5] for row in later] == [row[:5] for row in undisturbed]
+    assert origins == [("2021-03-31",), ("2021-04-01",), ("2021-04-05",)]
+    assert execute(["reproduce", "BBB", "2021-04-01", "5", "--json", "--home", str(home)]) == 0
+    assert [one["same_bits"] for one in json.loads(capsys.readouterr().out)["ranks"]] == [True]
+
+
 def test_daily__three_symbols_are_not_ranked(finished) -> None:
     home, _ = finished
     with Database(Home(home)).reading() as con:
