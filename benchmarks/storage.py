@@ -2,7 +2,7 @@
 
 The product's append (known keys skipped, changed values kept as revisions, no index) against a table with PRIMARY KEY and
 ``INSERT OR IGNORE`` / ``ON CONFLICT DO UPDATE``, both in DuckDB files of their own under the same memory limit: loading
-everything, loading it again, one more day. Then the newest forecasts, publishing a snapshot, and checking bars.
+everything, loading it again, one more day. Then the newest forecasts, publishing, opening the file, and checking bars.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from benchmarks.measuring import Report, count_text, interleaved, options, speed
 from forecasting.quality.cleaning import clean_bars
 from forecasting.schemas import Bars
 from storage.bars import BAR_KEY, append_bars, read_bars
+from storage.connection import open_database
 from storage.database import Database
 from storage.home import Home
 from storage.lease import hold_lease
@@ -255,17 +256,17 @@ def newest(report: Report, shape: Shape, product: Product) -> tuple[float, float
         count = fill_forecasts(product, shape)
     section = f"newest forecasts of {shape.symbols:,} symbols among {count_text(count)} rows"
     with product.db.reading() as con:
-        names = con.execute("SELECT string_agg(column_name, ', ') FROM (DESCRIBE latest_forecasts)").fetchone()[0]
-        reader = con.cursor()  # Arrow tables come without a Python object a cell, so the query is what is timed
+        [(names,)] = con.execute("SELECT string_agg(column_name, ', ') FROM (DESCRIBE latest_forecasts)").fetchall()
+        # Arrow tables come without a Python object a cell, so the query is what is timed
         ranked = (
             f"SELECT {names} FROM store.forecasts WHERE serving QUALIFY row_number() "
             "OVER (PARTITION BY symbol, horizon ORDER BY origin DESC) = 1 ORDER BY symbol, horizon"
         )
         calls = {
-            "ours: latest_forecasts": lambda: reader.sql("FROM latest_forecasts").to_arrow_table(),
-            "row_number": lambda: reader.sql(ranked).to_arrow_table(),
-            "ours: one symbol": lambda: reader.sql("FROM latest_forecasts WHERE symbol = 'S00003'").to_arrow_table(),
-            "for comparison: WHERE origin = max(origin)": lambda: reader.sql(
+            "ours: latest_forecasts": lambda: con.sql("FROM latest_forecasts").to_arrow_table(),
+            "row_number": lambda: con.sql(ranked).to_arrow_table(),
+            "ours: one symbol": lambda: con.sql("FROM latest_forecasts WHERE symbol = 'S00003'").to_arrow_table(),
+            "for comparison: WHERE origin = max(origin)": lambda: con.sql(
                 f"SELECT {names} FROM store.forecasts WHERE serving AND origin = (SELECT max(origin) FROM store.forecasts)"
             ).to_arrow_table(),
         }
@@ -293,6 +294,27 @@ def publishing(report: Report, shape: Shape, product: Product) -> None:
     report.add(section, "first snapshot", first, f"{product.home.snapshot.stat().st_size / 1e6:.0f} MB")
     report.add(section, "snapshot after one day more", second, "", first / second, "faster than the first")
     report.add(section, "digest over all rows (verify)", whole)
+
+
+def openings(report: Report, folder: Path) -> float:
+    """A burst of one question to a new home's file: with the engine that the process keeps, and with an engine a burst."""
+    section, db = "one question to a closed file of 35 tables", Database(Home(folder))
+    asked = "SELECT count(*) FROM prices"
+
+    def kept() -> None:
+        with db.reading() as con:
+            con.execute(asked).fetchone()
+
+    def anew() -> None:
+        with open_database(db.home.database) as con:
+            con.execute(asked).fetchone()
+
+    times = interleaved({"engine kept, file attached": kept, "engine made and closed": anew}, 20)
+    ratio = speedup(times, "engine kept, file attached", "engine made and closed")
+    for name, seconds in times.items():
+        own = ratio if "closed" in name else None
+        report.add(section, name, median(seconds), "", own, "the time of the kept one" if own else "")
+    return ratio
 
 
 CHECKS = """
@@ -343,6 +365,7 @@ def main(arguments: list[str] | None = None) -> Report:
             latest, ranked = newest(report, shape, product)
             if number == 0:
                 publishing(report, shape, product)
+                opening = openings(report, Path(name) / "fresh")
     last = SIZE[chosen.size][-1]
     frames = [bars_of(last, 0, n, 0, 1) for n in (500, 8_000)] if chosen.size == "full" else []
     for frame in frames:
@@ -353,6 +376,7 @@ def main(arguments: list[str] | None = None) -> Report:
         validation = checks(report, whole, 1)
     report.at_least("one day of 8,000 into 20M rows over ON CONFLICT with a key", day["ratio ours"], 3)
     report.at_most("one day of 8,000 into 20M rows (ambitious)", day["ours"] * 1e3, 10, " ms")
+    report.at_least("a burst with a kept engine over one with an engine of its own", opening, 2)
     again = "the same 20M rows again over {} with a key"
     report.at_least(again.format("INSERT OR IGNORE"), ratios["INSERT OR IGNORE, PRIMARY KEY, again"], 4)
     report.at_most("newest forecast of every symbol among 20M rows", latest * 1e3, 10, " ms")

@@ -4,8 +4,9 @@ To make an engine takes 16 ms of processor time, whatever is in the file; to att
 (2.0.0, measured). So what opens the writer's file a dozen times a run keeps the engine in between, with nothing attached: the
 file is closed and free for every other process, as if the engine were gone.
 
-An engine is kept only after a burst that ended well. A fatal error makes the whole engine useless ("must be restarted"), and
-one that has spilled would leave its folder behind.
+An engine is kept only after a burst that ended well, on a small file. A fatal error makes the whole engine useless ("must be
+restarted"), one that has spilled would leave its folder behind, and what a large file needed of memory is given back only with
+the engine (a sort of 900,000 texts: 90 MB), while a training may want it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import duckdb
 
 from storage.turns import locked_by
 
+# Of the file. On larger ones an opening weighs little beside what is done in it.
+SMALL_BYTES = 32_000_000
 # The catalogue under which a file is attached. Never `store`: that is the schema of our tables, and a catalogue would win.
 NAME = "nextclose"
 
@@ -111,7 +114,7 @@ def _left(key: str, engine: _Engine, well: bool) -> None:
         if engine.users:
             return
         del _ATTACHED[key]
-        if not engine.sound or engine.spill.exists():
+        if not engine.sound or engine.spill.exists() or not _is_small(key):
             _ended(engine)
             return
         try:
@@ -120,6 +123,12 @@ def _left(key: str, engine: _Engine, well: bool) -> None:
             _ended(engine)
         else:
             _keep(engine)
+
+
+def _is_small(file: str) -> bool:
+    with suppress(OSError):
+        return os.path.getsize(file) <= SMALL_BYTES
+    return False
 
 
 def _keep(engine: _Engine) -> None:

@@ -161,6 +161,13 @@ def test_engine__of_other_settings_or_that_spilled_is_not_kept(file, engines):
     assert len(engines) == 3
 
 
+def test_engine__of_a_large_file_is_not_kept_with_its_memory(file, engines, monkeypatch):
+    monkeypatch.setattr(module, "SMALL_BYTES", file.stat().st_size - 1)
+    assert (total(file), total(file), len(engines)) == (6, 6, 2)
+    monkeypatch.setattr(module, "SMALL_BYTES", file.stat().st_size)
+    assert (total(file), total(file), len(engines)) == (6, 6, 3)
+
+
 def test_child__by_fork_makes_its_own_and_its_parent_goes_on(file, engines):
     assert total(file) == 6
     with opened(file) as con:
