@@ -48,11 +48,13 @@ def write(home: Path, numbers: range, pause: float) -> list[float]:
     for number in numbers:
         due = time.monotonic() + pause
         session = str((pd.Timestamp("2020-01-01") + pd.Timedelta(days=number)).date())
+        told = bars(*((name, session, float(number)) for name in names))
+        issued = forecasts(*((name, session, 1, "2026-11-19", "lstm") for name in names))
         begin = time.monotonic()
         with hold_lease(at, db, f"run {number}") as lease:
             with db.writing(lease, f"run{number}", "day") as tx:
-                append_bars(tx, bars(*((name, session, float(number)) for name in names)), "files", "as_traded", MONDAY)
-                append_forecasts(tx, forecasts(*((name, session, 1, "2026-11-19", "lstm") for name in names)))
+                append_bars(tx, told, "files", "as_traded", MONDAY)
+                append_forecasts(tx, issued)
             publish(db, at, f"run{number}", MONDAY)
         took.append(time.monotonic() - begin)
         time.sleep(max(0.0, due - time.monotonic()))
