@@ -4,15 +4,19 @@ To make an engine takes 16 ms of processor time, whatever is in the file; to att
 (2.0.0, measured). So what opens the writer's file a dozen times a run keeps the engine in between, with nothing attached: the
 file is closed and free for every other process, as if the engine were gone.
 
-An engine is kept only after a burst that ended well, on a small file. A fatal error makes the whole engine useless ("must be
-restarted"), one that has spilled would leave its folder behind, and what a large file needed of memory is given back only with
-the engine (a sort of 900,000 texts: 90 MB), while a training may want it.
+An engine is kept only after a burst that no exception left, on a small file. A fatal error can make the whole of it useless
+("must be restarted"), one that has spilled would leave its folder behind, and what a large file needed of memory is given back
+only with the engine (a sort of 900,000 texts: 90 MB), while a training may want it.
+
+No file stays attached without its turn: whatever an interruption left attached is let go before the turn is given back, since
+the next of this process would take it for the file as it is by then.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +25,7 @@ from pathlib import Path
 
 import duckdb
 
-from storage.turns import locked_by
+from storage.turns import BEFORE_GIVING_BACK, locked_by
 
 # Of the file. On larger ones an opening weighs little beside what is done in it.
 SMALL_BYTES = 32_000_000
@@ -50,10 +54,9 @@ _CHANGING = threading.Lock()
 def attached(path: Path, read_only: bool, settings: dict[str, object]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection of its own to the engine that has ``path`` attached, for as long as any needs it. Raises
     duckdb.Error, and DatabaseLocked where this process has it open in another mode."""
-    key = os.path.realpath(path)
-    engine = _joined(key, path, read_only, settings)
-    well = False
+    key, engine, well = os.path.realpath(path), None, False
     try:
+        engine = _joined(key, path, read_only, settings)
         con = engine.root.cursor()
         try:
             con.execute(f"USE {NAME}")
@@ -62,19 +65,21 @@ def attached(path: Path, read_only: bool, settings: dict[str, object]) -> Iterat
         finally:
             con.close()
     finally:
-        _left(key, engine, well)
+        if engine is not None:
+            _left(key, engine, well)
 
 
 def _joined(key: str, path: Path, read_only: bool, settings: dict[str, object]) -> _Engine:
     with _CHANGING:
         engine = _ATTACHED.get(key)
+        if engine is not None and not engine.users:  # left so by an interruption
+            engine = _ended(_ATTACHED.pop(key))
         if engine is None:
             engine = _IDLE.pop() if _IDLE else None
             if engine is not None and engine.settings != settings:
                 engine = _ended(engine)
-            engine = engine or _made(settings)
-            _attach(engine, path, read_only)
-            _ATTACHED[key] = engine
+            engine = _ATTACHED[key] = engine or _made(settings)
+            _attach(engine, key, path, read_only)
         elif engine.read_only != read_only:
             raise locked_by(path, "this process")
         engine.users += 1
@@ -90,20 +95,20 @@ def _made(settings: dict[str, object]) -> _Engine:
     return _Engine(root, settings)
 
 
-def _attach(engine: _Engine, path: Path, read_only: bool) -> None:
+def _attach(engine: _Engine, key: str, path: Path, read_only: bool) -> None:
     engine.spill, engine.read_only, engine.sound = Path(f"{path}.tmp"), read_only, True
     try:
         engine.root.execute("SET GLOBAL temp_directory = ?", [str(engine.spill)])
         quoted = str(path).replace("'", "''")
         engine.root.execute(f"ATTACH '{quoted}' AS {NAME} ({'READ_ONLY' if read_only else 'READ_WRITE'})")
-    except duckdb.Error as error:
-        if "Could not set lock" in str(error):
+        if not read_only:  # nobody else has the file now: what one that was killed had spilled is of no use
+            shutil.rmtree(engine.spill, ignore_errors=True)
+    except BaseException as error:
+        _ATTACHED.pop(key, None)
+        if isinstance(error, duckdb.Error) and "Could not set lock" in str(error):
             _keep(engine)
         else:
             _ended(engine)
-        raise
-    except BaseException:
-        _ended(engine)
         raise
 
 
@@ -113,16 +118,25 @@ def _left(key: str, engine: _Engine, well: bool) -> None:
         engine.users -= 1
         if engine.users:
             return
-        del _ATTACHED[key]
-        if not engine.sound or engine.spill.exists() or not _is_small(key):
-            _ended(engine)
-            return
+        kept = False
         try:
-            engine.root.execute(f"DETACH {NAME}")
-        except duckdb.Error:
-            _ended(engine)
-        else:
-            _keep(engine)
+            if engine.sound and not engine.spill.exists() and _is_small(key):
+                with suppress(duckdb.Error):
+                    engine.root.execute(f"DETACH {NAME}")
+                    kept = True
+        finally:
+            if kept:
+                _keep(engine)
+            else:
+                _ended(engine)
+            _ATTACHED.pop(key, None)
+
+
+def _let_go(key: str) -> None:
+    """Before the turn is given back: only an interruption leaves something here."""
+    with _CHANGING:
+        if key in _ATTACHED:
+            _ended(_ATTACHED.pop(key))
 
 
 def _is_small(file: str) -> bool:
@@ -137,6 +151,8 @@ def _keep(engine: _Engine) -> None:
 
 
 def _ended(engine: _Engine) -> None:
+    with suppress(duckdb.Error):
+        engine.root.execute(f"DETACH DATABASE IF EXISTS {NAME}")  # closes the file also where a connection was left behind
     with suppress(duckdb.Error):
         engine.root.close()
 
@@ -164,5 +180,6 @@ def _in_child() -> None:
     _ATTACHED.clear()  # its parent's, in use there
 
 
+BEFORE_GIVING_BACK.append(_let_go)
 os.register_at_fork(before=_before_fork, after_in_parent=lambda: _CHANGING.release(), after_in_child=_in_child)
 atexit.register(end_idle)

@@ -1,4 +1,4 @@
-"""The one place that opens a DuckDB file, and that turns DuckDB's errors into ours.
+"""Where the product opens its DuckDB files, and turns DuckDB's errors into ours.
 
 Every connection has extension downloads off (their default is on, and a typo in SQL would make a network call) and the
 time zone UTC. New files are made in the v1.5.0 storage version, so that DuckDB clients of the 1.5 line open them.
@@ -25,8 +25,8 @@ _MAGIC = b"DUCK"  # at byte 8 of every DuckDB file
 
 
 def config(memory_mb: int = MEMORY_MB, threads: int | None = None, spill: Spill | None = None) -> dict[str, object]:
-    """The settings of a connection. All connections of one process to one file must use the same. Without a ``spill``, DuckDB
-    makes its folder beside the file."""
+    """The settings of a connection; while a file is open in a process, its first connection decides. Without a ``spill``,
+    DuckDB makes its folder beside the file."""
     settings: dict[str, object] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,

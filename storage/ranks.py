@@ -65,19 +65,20 @@ ORDER BY origin, symbol, horizon, forecaster
 """
 
 
-def left_unranked(con: duckdb.DuckDBPyConnection, before: date) -> list[tuple[date, int, str]]:
-    """What was forecast in the thirty days ``before`` a session by runs that ended before they ranked it: origin, longest
-    horizon, run_id; oldest first."""
+def left_unranked(con: duckdb.DuckDBPyConnection, before: date, least: int) -> list[tuple[date, int, str]]:
+    """What was forecast of at ``least`` so many symbols in the thirty days ``before`` a session, by runs that ended before
+    they ranked it: origin, longest horizon, run_id; oldest first."""
     return con.execute(
         """SELECT f.origin, max(f.horizon), f.run_id FROM store.forecasts AS f
         WHERE f.serving AND f.origin >= $before::DATE - INTERVAL 30 DAY AND f.origin < $before::DATE
             AND NOT EXISTS (
                 FROM store.steps AS s WHERE s.run_id = f.run_id AND starts_with(s.step, 'rank/')
-                    AND f.origin BETWEEN split_part(s.step[6:], '..', 1)::DATE AND split_part(s.step[6:], '..', 2)::DATE
+                    AND f.origin >= TRY_CAST(split_part(s.step[6:], '..', 1) AS DATE)
+                    AND f.origin <= TRY_CAST(split_part(s.step[6:], '..', 2) AS DATE)
             )
             AND NOT EXISTS (FROM store.rank_forecasts AS r WHERE r.run_id = f.run_id AND r.origin = f.origin)
-        GROUP BY f.origin, f.run_id ORDER BY f.origin, f.run_id""",
-        {"before": str(before)[:10]},
+        GROUP BY f.origin, f.run_id HAVING count(DISTINCT f.symbol) >= $least ORDER BY f.origin, f.run_id""",
+        {"before": str(before)[:10], "least": least},
     ).fetchall()
 
 

@@ -75,7 +75,7 @@ def publish(db: Database, home: Home, run_id: str, now: datetime) -> Published:
             with db.reading() as con:
                 begin_anew(home, con.execute("SELECT writes FROM store.lease WHERE name = 'writer'").fetchone()[0])
         _copy(db, fresh)
-        _check(fresh, tables)
+        _check(fresh, tables, db.memory_mb)
         file_digest = _seal_file(fresh)
         os.replace(fresh, home.snapshot)
         fsync(home.path)
@@ -138,10 +138,10 @@ def _copy(db: Database, target: Path) -> None:
         copy_open(file, target)
 
 
-def _check(path: Path, tables: dict[str, TableDigest]) -> None:
+def _check(path: Path, tables: dict[str, TableDigest], memory_mb: int) -> None:
     """The copy opens, and has the rows that were digested."""
     each = (f"SELECT '{name}', count(*) FROM store.{name}" for name in tables)
-    with opened_apart(path, read_only=True) as con:
+    with opened_apart(path, read_only=True, memory_mb=memory_mb) as con:
         for name, copied in con.execute(" UNION ALL ".join(each)).fetchall():
             if copied != tables[name].rows:
                 raise StorageError(

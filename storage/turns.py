@@ -19,7 +19,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,8 @@ class _Turn:
 
 
 _TURNS: dict[str, _Turn] = {}  # of this process, by the real path
+#: Called with the real path before its turn is given back: what must not outlive it.
+BEFORE_GIVING_BACK: list[Callable[[str], None]] = []
 _CHANGING = threading.Lock()
 
 
@@ -108,6 +110,8 @@ def _given_back(key: str, mine: _Turn) -> None:
     with _CHANGING:
         mine.connections -= 1
         if not mine.connections and _TURNS.get(key) is mine:
+            for let_go in BEFORE_GIVING_BACK:
+                let_go(key)
             del _TURNS[key]
             if mine.descriptor >= 0:
                 os.close(mine.descriptor)  # and with it goes the lock

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
+from forecasting.errors import NextcloseError
 from tasks.engine import step
 from tasks.learning import model_of
 from tasks.ledger import serving_at
@@ -25,56 +26,82 @@ def rank(run: Run, sessions: tuple[date, ...]) -> Receipt:
 
     Goes after ``forecast`` and ``score``: it reads the widths that were issued and the outcomes that were stored. Symbols are
     ranked together that share origin and target session at the longest horizon; fewer than five are not ranked. What an
-    earlier run forecast, and died before it ranked it, is ranked first, as ``backfill`` and in that run's name.
+    earlier run forecast, and died before it ranked it, is ranked afterwards, as ``backfill`` and in that run's name.
     """
     import pandas as pd
 
+    from forecasting.joint import MINIMUM
     from storage.ledger import read_forecasts
-    from storage.ranks import append_ranks, left_unranked, score_ranks
+    from storage.ranks import append_ranks, score_ranks
 
     name = f"rank/{sessions[0]}..{sessions[-1]}"
     if run.done(name):
         return Receipt(text="ranked before")
     serving = serving_at(run, sessions[0])
     horizon = max(model_of(run, serving.model_id).spec.horizons)
-    with run.db.reading() as con:
-        left = left_unranked(con, sessions[0])
     parts = []
-    for session, longest, issuer in [*left, *((session, horizon, run.run_id) for session in sessions)]:
+    for session in sessions:
         with run.db.reading() as con:
-            chosen = company_at(read_forecasts(con, session), longest, issuer)
-        if late := issuer != run.run_id:
-            chosen = chosen.assign(mode="backfill")
-        parts += [_ranked(run, session, company, late) for _, company in chosen.groupby("target_session")]
-    frame = pd.concat(parts, ignore_index=True) if (parts := [part for part in parts if len(part)]) else None
+            issued = read_forecasts(con, session)
+        chosen = company_at(issued, horizon, run.run_id)
+        parts += [
+            _ranked(session, company, _returns(run, session, tuple(company["symbol"])))
+            for _, company in chosen.groupby("target_session")
+            if len(company) >= MINIMUM
+        ]
+    frame = pd.concat(parts, ignore_index=True) if parts else None
     with run.db.writing(run.lease, run.run_id, name) as tx:
         rows = 0 if frame is None else append_ranks(tx, frame.assign(issued_at=run.now)).stored
         scored = score_ranks(tx, sessions[-1], run.run_id, run.now)
-    return Receipt(rows, text=f"{rows:,} rank forecasts, {scored:,} settled")
+    try:
+        late = _rank_left(run, sessions[-1])
+    except NextcloseError as error:  # of another day: it must not hold up this one
+        late = 0
+        run.note(f"the ranks that an earlier run left out could not be made up for: {error}")
+    return Receipt(rows + late, text=f"{rows:,} rank forecasts, {scored:,} settled" + (f", {late:,} of before" if late else ""))
 
 
-def _ranked(run: Run, session: date, company: pd.DataFrame, late: bool) -> pd.DataFrame:
-    """Both forecasters' rows for the symbols of ``company`` (rows of the ledger with one origin and target session); ``late``:
-    from what was known when those were issued, not from what is known now."""
+def _rank_left(run: Run, before: date) -> int:
+    """Rank what was forecast ``before`` a session by runs that died before they ranked it; how many rows."""
+    import pandas as pd
+
+    from forecasting.joint import MINIMUM, session_returns
+    from storage.ledger import read_forecasts
+    from storage.ranks import RANK_KEY, append_ranks, left_unranked
+
+    with run.db.reading() as con:
+        left = [one for one in left_unranked(con, before, MINIMUM) if one[2] != run.run_id]
+    parts = []
+    for session, horizon, issuer in left:
+        with run.db.reading() as con:
+            chosen = company_at(read_forecasts(con, session), horizon, issuer).assign(mode="backfill")
+            known_then = market_known(con, session, chosen["as_of"].fillna(chosen["issued_at"]).max())
+        parts += [
+            _ranked(session, company, session_returns(known_then, tuple(company["symbol"])))
+            for _, company in chosen.groupby("target_session")
+            if len(company) >= MINIMUM
+        ]
+    if not parts:
+        return 0
+    frame = pd.concat(parts, ignore_index=True).drop_duplicates(list(RANK_KEY))
+    with run.db.writing(run.lease, run.run_id, f"rank_left/{before}") as tx:
+        return append_ranks(tx, frame.assign(issued_at=run.now)).stored
+
+
+def _ranked(session: date, company: pd.DataFrame, returns: np.ndarray) -> pd.DataFrame:
+    """Both forecasters' rows for the symbols of ``company`` (rows of the ledger with one origin and target session), from
+    their session ``returns`` up to it."""
     import pandas as pd
 
     from forecasting import joint
 
-    if len(company) < joint.MINIMUM:
-        return pd.DataFrame()
-    symbols, served = tuple(company["symbol"]), served_by(company)
-    if late:
-        with run.db.reading() as con:
-            known_then = market_known(con, session, company["as_of"].fillna(company["issued_at"]).max())
-        returns = joint.session_returns(known_then, symbols)
-    else:
-        returns = _returns(run, session, symbols)
+    served = served_by(company)
     chances = company_chances(returns, session, company, served)
     same = ["symbol", "origin", "horizon", "target_session", "model_id", "mode", "data_digest", "run_id"]
     return pd.concat(
         [
             company[same].assign(
-                forecaster=name, serving=name == served, symbols=len(symbols), p_up=answer.up,
+                forecaster=name, serving=name == served, symbols=len(company), p_up=answer.up,
                 **{f"p{k + 1}": answer.fifths[:, k] for k in range(joint.FIFTHS)},
             )
             for name, answer in chances.items()

@@ -13,6 +13,7 @@ from app.cli import execute
 from flows.daily import daily
 from flows.parameters import Daily
 from forecasting import joint
+from forecasting.errors import StorageError
 from storage.database import Database
 from storage.home import Home
 from tests.tiny import SETTINGS
@@ -62,6 +63,9 @@ def test_daily__ranks_what_a_run_that_died_had_forecast(ranked, tmp_path, monkey
     def dies(run, sessions):
         raise RuntimeError("the power went")
 
+    def unreadable(*args):
+        raise StorageError("the past is gone")
+
     with monkeypatch.context() as patched:
         patched.setattr("flows.issuing.rank", dies)
         with pytest.raises(RuntimeError, match="the power went"):
@@ -74,7 +78,11 @@ def test_daily__ranks_what_a_run_that_died_had_forecast(ranked, tmp_path, monkey
             SELECT * REPLACE (close * 1.01 AS close, now() AS known_at, revision + 1 AS revision)
             FROM store.bars WHERE symbol = 'BBB' AND session = '2021-03-30'"""
         )
-    daily(Daily(home=str(home), origin="2021-04-05"))  # the next session: 2 April was Good Friday
+    with monkeypatch.context() as patched:  # what another day left holds up nobody
+        patched.setattr("tasks.ranking_days.market_known", unreadable)
+        report = daily(Daily(home=str(home), origin="2021-04-05"))  # the next session: 2 April was Good Friday
+    assert report["status"] == "completed" and "could not be made up for: the past is gone" in str(report["notes"])
+    daily(Daily(home=str(home), origin="2021-04-06"))
     asked = """SELECT symbol, forecaster, p1, p5, p_up, mode, r.run_id = f.run_id AS same FROM store.rank_forecasts AS r
         LEFT JOIN (SELECT DISTINCT origin, run_id FROM store.forecasts) AS f USING (origin, run_id)
         WHERE origin = '2021-04-01' ORDER BY forecaster, symbol"""
@@ -85,7 +93,7 @@ def test_daily__ranks_what_a_run_that_died_had_forecast(ranked, tmp_path, monkey
         origins = con.execute("SELECT origin::VARCHAR FROM store.rank_forecasts GROUP BY 1 ORDER BY 1").fetchall()
     assert len(later) == 12 and {row[-2:] for row in later} == {("backfill", True)}
     assert [row[:5] for row in later] == [row[:5] for row in undisturbed]
-    assert origins == [("2021-03-31",), ("2021-04-01",), ("2021-04-05",)]
+    assert origins == [("2021-03-31",), ("2021-04-01",), ("2021-04-05",), ("2021-04-06",)]
     assert execute(["reproduce", "BBB", "2021-04-01", "5", "--json", "--home", str(home)]) == 0
     assert [one["same_bits"] for one in json.loads(capsys.readouterr().out)["ranks"]] == [True]
 

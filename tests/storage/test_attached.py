@@ -129,6 +129,50 @@ def test_file__that_is_damaged_does_not_spoil_the_next_one(file, tmp_path):
     assert total(file) == 6
 
 
+def test_block__that_is_damaged_is_found_in_the_burst_and_does_not_spoil_the_next_one(file, tmp_path, engines):
+    damaged = tmp_path / "damaged.duckdb"
+    con = open_database(damaged)
+    con.execute("CREATE TABLE texts AS SELECT md5(range::VARCHAR) AS t FROM range(50_000)")
+    con.execute("CHECKPOINT")
+    con.close()
+    bad = bytearray(damaged.read_bytes())
+    bad[600_000:600_100] = b"\x55" * 100
+    damaged.write_bytes(bad)
+    with pytest.raises(duckdb.Error), opened(damaged) as con:
+        con.execute("SELECT count(DISTINCT t) FROM texts").fetchall()
+    assert mine(damaged) == []
+    assert total(file) == 6
+    assert len(engines) == 2
+
+
+@pytest.mark.parametrize("place", ["_left", "_is_small", "_keep"])
+def test_burst__that_is_interrupted_at_its_end_leaves_nothing_attached(file, engines, monkeypatch, place):
+    """As by a signal: the file must not stay attached when the turn is given back, for another process may write then."""
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, place, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            add(file, 4)
+    assert (mine(file), module._ATTACHED) == ([], {})
+    other = "import sys, duckdb; duckdb.connect(sys.argv[1]).execute('INSERT INTO numbers VALUES (100); CHECKPOINT')"
+    subprocess.run([sys.executable, "-c", other, str(file)], check=True)
+    add(file, 5)
+    assert total(file) == 6 + 4 + 100 + 5
+
+
+def test_burst__clears_away_what_a_killed_one_had_spilled(file, engines):
+    left = Path(f"{file}.tmp")
+    left.mkdir()
+    (left / "duckdb_temp_storage_DEFAULT-0.tmp").write_bytes(b"x" * 1000)
+    assert total(file, read_only=True) == 6
+    assert left.exists()  # may be another reader's
+    assert (total(file), left.exists()) == (6, False)
+    assert total(file) == 6
+
+
 def test_file__that_another_program_has_is_waited_for_with_the_same_engine(file, engines):
     program = "import sys, duckdb; con = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", program, str(file)]
