@@ -87,12 +87,21 @@ def _joined(key: str, path: Path, read_only: bool, settings: dict[str, object]) 
 
 
 def _made(settings: dict[str, object]) -> _Engine:
-    root = duckdb.connect(":memory:", config=settings)
-    root.execute("SET GLOBAL TimeZone = 'UTC'")
-    # It would checkpoint at every detach, about a dozen times a run: each rewrites blocks of the file's catalogue in place,
-    # which a power cut can tear. The publish checkpoints, once.
-    root.execute("PRAGMA disable_checkpoint_on_shutdown")
-    return _Engine(root, settings)
+    return _Engine(engine_of(":memory:", False, settings), settings)
+
+
+def engine_of(path: str, read_only: bool, settings: dict[str, object]) -> duckdb.DuckDBPyConnection:
+    """An engine that has ``path`` open itself, made where it is not there. Raises duckdb.Error."""
+    con = duckdb.connect(path, read_only=read_only, config=settings)
+    try:
+        con.execute("SET GLOBAL TimeZone = 'UTC'")
+        # It would checkpoint whenever it lets go of a file, about a dozen times a run: each rewrites blocks of the file's
+        # catalogue in place, which a power cut can tear. The publish checkpoints, once.
+        con.execute("PRAGMA disable_checkpoint_on_shutdown")
+    except BaseException:
+        con.close()
+        raise
+    return con
 
 
 def _attach(engine: _Engine, key: str, path: Path, read_only: bool) -> None:

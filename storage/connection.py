@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from forecasting.errors import DatabaseCorrupt, DatabaseLocked, SchemaTooNew, StorageError
-from storage.attached import attached
+from storage.attached import attached, engine_of
 from storage.spilling import Spill
 from storage.turns import locked_by, turn
 
@@ -77,11 +77,7 @@ def opened_apart(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """``opened`` for a file that no other process of ours opens by its name."""
     with contextlib.ExitStack() as held:
-
-        def attach() -> duckdb.DuckDBPyConnection:
-            return held.enter_context(attached(path, read_only, config(memory_mb)))
-
-        yield _patiently(attach, path, lock_wait, restore)
+        yield _patiently(lambda: held.enter_context(attached(path, read_only, config(memory_mb))), path, lock_wait, restore)
 
 
 def open_database(
@@ -93,18 +89,7 @@ def open_database(
     For a file that no other process of ours opens by its name. Raises DatabaseLocked (naming the process), DatabaseCorrupt,
     SchemaTooNew, StorageError. Never creates over a file that is empty or not a database.
     """
-
-    def connect() -> duckdb.DuckDBPyConnection:
-        con = duckdb.connect(str(path), read_only=read_only, config=config(memory_mb))
-        try:
-            con.execute("SET TimeZone = 'UTC'")
-            con.execute("PRAGMA disable_checkpoint_on_shutdown")
-        except duckdb.Error:
-            con.close()
-            raise
-        return con
-
-    return _patiently(connect, path, lock_wait, restore)
+    return _patiently(lambda: engine_of(str(path), read_only, config(memory_mb)), path, lock_wait, restore)
 
 
 def _patiently(

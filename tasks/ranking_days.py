@@ -70,7 +70,7 @@ def _rank_left(run: Run, before: date) -> int:
     from storage.ranks import RANK_KEY, append_ranks, left_unranked
 
     with run.db.reading() as con:
-        left = [one for one in left_unranked(con, before, MINIMUM) if one[2] != run.run_id]
+        left = left_unranked(con, before, MINIMUM)
     parts = []
     for session, horizon, issuer in left:
         with run.db.reading() as con:

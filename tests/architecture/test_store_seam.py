@@ -38,9 +38,9 @@ def test_store__is_opened_in_one_place():
     assert opening == ["app/checks_home.py"]  # the doctor looks into the file itself
 
 
-def test_files_of_ours__are_opened_by_duckdb_in_three_places():
+def test_files_of_ours__are_opened_by_duckdb_in_two_places():
     opened = {place.split(":")[0] for place, node in nodes("storage") if ast.unparse(node) == "duckdb.connect"}
-    assert opened == {"storage/attached.py", "storage/connection.py", "storage/snapshot.py"}
+    assert opened == {"storage/attached.py", "storage/snapshot.py"}
 
 
 def test_database__is_a_store():
